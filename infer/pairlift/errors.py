@@ -1,0 +1,94 @@
+"""The one error tree, and the exit code each branch has.
+
+    PairliftError                      1 is left to "finished, some rows rejected", which is no error
+    ├── UsageError                2    options, a missing column, a missing extra
+    ├── InputError                3    unreadable, unsupported, changed while it was read
+    ├── BundleError               4    a bundle that is refused
+    │   └── RecordError           4    one of our JSON records that cannot be read
+    ├── StorageError              5    the disk or the bucket said no
+    ├── RejectsError              6    too many rejected rows
+    ├── DestinationError          7    the destination exists or is locked
+    └── AgreementError           10    parity, quality gate or golden replay failed
+
+A row that cannot be scored raises `RowError`; the job turns it into a rejected row, so it has a reason and no
+exit code. Anything else is a bug: exit code 9 and a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+REJECTED = 1
+INTERNAL = 9
+SIGNALLED = 128
+
+
+class PairliftError(Exception):
+    """An error whose message says what was found, what was expected, where, and what to do."""
+
+    exit_code: ClassVar[int] = INTERNAL
+
+
+class UsageError(PairliftError):
+    """The command or the call cannot be carried out as it was written."""
+
+    exit_code = 2
+
+
+class InputError(PairliftError):
+    """An input file cannot be read, or is not what it should be."""
+
+    exit_code = 3
+
+
+class BundleError(PairliftError):
+    """A bundle is incomplete, altered, or not one of ours."""
+
+    exit_code = 4
+
+
+class RecordError(BundleError):
+    """A JSON record does not have the fields or the format that were expected."""
+
+
+class StorageError(PairliftError):
+    """Reading or writing failed below us: disk full, permission, input/output error."""
+
+    exit_code = 5
+
+
+class RejectsError(PairliftError):
+    """More rows were rejected than the user allowed."""
+
+    exit_code = 6
+
+
+class DestinationError(PairliftError):
+    """The destination exists already, or another process holds it."""
+
+    exit_code = 7
+
+
+class AgreementError(PairliftError):
+    """Outputs that should be equal are not."""
+
+    exit_code = 10
+
+
+class RowError(Exception):
+    """One row cannot be scored.
+
+    Attributes:
+        reason: The reason code, one of those in docs/errors.md.
+        detail: What was found, for a person.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def missing_extra(command: str, extra: str) -> UsageError:
+    """Return the error for a command whose extra is not installed."""
+    return UsageError(f'{command} needs: pip install "pairlift[{extra}]"')

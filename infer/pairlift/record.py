@@ -1,0 +1,99 @@
+"""Records: frozen dataclasses written as deterministic JSON and read back with their types checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import orjson
+
+from pairlift.errors import RecordError
+
+R = TypeVar("R")
+
+
+def dump(record: object) -> bytes:
+    """Return a record as JSON: indent 2, sorted keys, a final newline."""
+    return orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+
+
+def load(kind: type[R], data: bytes, where: str) -> R:
+    """Read a record written by `dump`.
+
+    Args:
+        kind: A dataclass with an integer field `format`, whose default is the newest format this version reads.
+        data: The JSON text.
+        where: The file's name, for messages.
+
+    Raises:
+        RecordError: Not JSON, a newer format, a missing or unknown field, or a value of another type.
+    """
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise RecordError(f"{where}: not valid JSON ({error}); expected a {kind.__name__} record") from None
+    if not isinstance(value, dict):
+        raise RecordError(f"{where}: found {_name(value)}, expected a JSON object ({kind.__name__} record)")
+    newest = next(f.default for f in dataclasses.fields(kind) if f.name == "format")  # type: ignore[arg-type]
+    found = value.get("format")
+    if type(found) is not int or found < 1:
+        raise RecordError(f"{where}: format: found {found!r}, expected an integer from 1 to {newest}")
+    if found > newest:
+        wanted = value.get("versions", {}).get("pairlift", "a newer version") if isinstance(value.get("versions"), dict) else "a newer version"
+        raise RecordError(
+            f"{where}: written in format {found}, this version reads up to {newest}; "
+            f'install pairlift {wanted} or newer: pip install --upgrade pairlift'
+        )
+    built: R = _build(kind, value, where)
+    return built
+
+
+def _build(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _build_dataclass(hint, value, where)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _build(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is tuple:
+        items = _expect(list, value, where)
+        return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items))
+    if origin in (Mapping, dict):
+        members = _expect(dict, value, where)
+        return {key: _build(arguments[1], item, f"{where}.{key}") for key, item in members.items()}
+    if hint is Any:
+        return value
+    if hint is float and type(value) is int:
+        return float(value)
+    return _expect(hint, value, where)
+
+
+def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
+    members = _expect(dict, value, where)
+    hints = typing.get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(members.keys() - fields.keys())
+    if unknown:
+        raise RecordError(f"{where}: unknown field {unknown[0]!r}; expected {', '.join(fields)}")
+    missing = sorted(
+        name
+        for name, f in fields.items()
+        if name not in members and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    )
+    if missing:
+        raise RecordError(f"{where}: missing field {', '.join(missing)}")
+    return kind(**{name: _build(hints[name], item, f"{where}: {name}") for name, item in members.items()})
+
+
+def _expect(kind: type, value: Any, where: str) -> Any:
+    if type(value) is not kind:
+        raise RecordError(f"{where}: found {_name(value)}, expected {kind.__name__}")
+    return value
+
+
+def _name(value: object) -> str:
+    return "null" if value is None else f"{type(value).__name__} {str(value)[:40]!r}"

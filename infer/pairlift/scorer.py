@@ -1,0 +1,161 @@
+"""The scorer: pairs of texts to probabilities, in input order, whatever the number of threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairlift.bundle import Bundle
+from pairlift.encoder import Pair, PairEncoder, check_text
+from pairlift.errors import BundleError, RowError, UsageError
+from pairlift.packing import Batch, Tokens, pack, trim
+from pairlift.session import Session, count_threads, open_session
+
+Probabilities = NDArray[np.float32]
+
+WINDOW_ROWS = 2048  # rows tokenised and sorted together; memory is bounded by it, and batches never cross it
+BATCH_TOKENS = 1024  # larger batches fall out of the cache and are slower (docs/performance.md)
+
+
+class Scorer:
+    """Scores pairs with one variant of a bundle.
+
+    Attributes:
+        bundle: The bundle.
+        variant: The variant's name.
+        labels: Label names, in the order of the columns of `score`.
+    """
+
+    def __init__(self, bundle: Bundle, variant: str = "fp32", threads: int | None = None) -> None:
+        """Load a bundle's graph and tokenizer.
+
+        Args:
+            bundle: The bundle.
+            variant: `fp32`, or another that the bundle has.
+            threads: How many batches are computed at once; None for what affinity and quota allow.
+
+        Raises:
+            UsageError: The bundle has no such variant.
+            BundleError: A file is altered, or the graph is not the manifest's.
+        """
+        manifest = bundle.manifest
+        if variant not in manifest.variants:
+            raise UsageError(f"variant {variant!r}: {bundle.path} has {', '.join(sorted(manifest.variants))}")
+        self.bundle = bundle
+        self.variant = variant
+        self.labels = manifest.labels
+        self._encoder = PairEncoder(bundle.encoder_record)
+        name = manifest.variants[variant].file
+        self._session = open_session(bundle.read(name), str(bundle.path / name))
+        _check_graph(self._session, bundle)
+        self._threads = threads or count_threads()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="pairlift")
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], variant: str = "fp32", threads: int | None = None) -> Scorer:
+        """Open a bundle directory and return its scorer; errors as `Bundle.open` and `Scorer`."""
+        return cls(Bundle.open(path), variant, threads)
+
+    def score(self, pairs: Sequence[Any]) -> Probabilities:
+        """Score sentence pairs.
+
+        Args:
+            pairs: Each a tuple of two texts in the bundle's field order, or a mapping with the fields' names.
+
+        Returns:
+            Probabilities, float32, shape (len(pairs), n_labels), rows in input order.
+
+        Raises:
+            RowError: A text is not a string, or holds a lone surrogate.
+            BundleError: The graph's output does not match the manifest.
+        """
+        return softmax(self.logits(pairs))
+
+    def logits(self, pairs: Sequence[Any]) -> Probabilities:
+        """Return the logits of sentence pairs, float32, shape (len(pairs), n_labels); otherwise as `score`."""
+        texts = [self._read_pair(pair, i) for i, pair in enumerate(pairs)]
+        out = np.empty((len(texts), len(self.labels)), np.float32)
+        for start in range(0, len(texts), WINDOW_ROWS):
+            self._score_window(texts[start : start + WINDOW_ROWS], out[start : start + WINDOW_ROWS])
+        return out
+
+    def predict(self, pairs: Sequence[Any]) -> list[str]:
+        """Return the most probable label of each pair."""
+        return [self.labels[i] for i in self.logits(pairs).argmax(axis=1)] if len(pairs) else []
+
+    def close(self) -> None:
+        """End the scorer's threads."""
+        self._pool.shutdown()
+
+    def _read_pair(self, pair: Any, index: int) -> Pair:
+        fields = self.bundle.manifest.fields
+        try:
+            if isinstance(pair, dict):
+                pair = (pair[fields[0]], pair[fields[1]])
+            first, second = pair
+        except (KeyError, ValueError, TypeError):
+            raise RowError("not_a_pair", f"pair {index}: expected two texts, or a mapping with {' and '.join(fields)}") from None
+        return check_text(first, fields[0]), check_text(second, fields[1])
+
+    def _score_window(self, pairs: list[Pair], out: Probabilities) -> None:
+        known: dict[Pair, int] = {}
+        row_of = np.fromiter((known.setdefault(pair, len(known)) for pair in pairs), np.int64, len(pairs))
+        texts: dict[str, int] = {}
+        index = [texts.setdefault(text, len(texts)) for pair in known for text in pair]
+        first, second = np.array(index, np.int64).reshape(-1, 2).T
+        tokens = self._encoder.tokenize(list(texts))
+        logits = np.empty((len(known), out.shape[1]), np.float32)
+
+        def run(rows: NDArray[np.int64]) -> None:
+            logits[rows] = self._run(pack(self._encoder.packing, tokens, first[rows], second[rows]))
+
+        for _ in self._pool.map(run, self._batches(tokens, first, second)):
+            pass
+        out[:] = logits[row_of]
+
+    def _batches(
+        self, tokens: Tokens, first: NDArray[np.int64], second: NDArray[np.int64]
+    ) -> Iterator[NDArray[np.int64]]:
+        kept_first, kept_second = trim(self._encoder.packing, tokens.lengths[first], tokens.lengths[second])
+        widths = kept_first + kept_second + self._encoder.packing.special_tokens
+        order = np.argsort(widths, kind="stable")
+        start = 0
+        while start < len(order):
+            stop = start + 1
+            while stop < len(order) and (stop - start + 1) * widths[order[stop]] <= BATCH_TOKENS:
+                stop += 1
+            yield order[start:stop]
+            start = stop
+
+    def _run(self, batch: Batch) -> Probabilities:
+        logits = self._session.run([self.bundle.manifest.output], batch.feeds())[0]
+        if logits.shape != (len(batch.token_ids), len(self.labels)):
+            raise BundleError(
+                f"{self.bundle.path}: the graph gave shape {logits.shape}, expected "
+                f"({len(batch.token_ids)}, {len(self.labels)}): one column for each label"
+            )
+        return logits
+
+
+def softmax(logits: Probabilities) -> Probabilities:
+    """Return the softmax over the classes (the last axis), float32; each row sums to one."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    probabilities: Probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def _check_graph(session: Any, bundle: Bundle) -> None:
+    found = sorted(i.name for i in session.get_inputs())
+    expected = sorted(i.name for i in bundle.manifest.inputs)
+    outputs = [o.name for o in session.get_outputs()]
+    if found != expected or bundle.manifest.output not in outputs:
+        raise BundleError(
+            f"{bundle.path}: the graph takes {', '.join(found)} and gives {', '.join(outputs)}; "
+            f"the manifest says {', '.join(expected)} and {bundle.manifest.output}"
+        )

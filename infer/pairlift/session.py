@@ -1,0 +1,73 @@
+"""An onnxruntime session as the runner wants it: no telemetry, known threads, the fast kernels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairlift.errors import BundleError
+
+# onnxruntime 1.29 and later write telemetry to a database under the home directory unless this is set first.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+# Their CPU kernels are slower than the plain operators they replace (docs/performance.md).
+SLOW_FUSIONS = ["SkipLayerNormFusion", "EmbedLayerNormFusion"]
+ERRORS_ONLY = 3
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/cpu.max"),)
+
+
+class Session(Protocol):
+    """What the runner asks of an onnxruntime session."""
+
+    def run(self, output_names: list[str], feeds: Mapping[str, NDArray[np.int32]]) -> list[NDArray[np.float32]]:
+        """Return the outputs."""
+        ...
+
+
+def open_session(model: bytes, where: str, disabled: list[str] | None = None) -> Session:
+    """Load a graph from bytes that have been verified.
+
+    A session runs each batch on one thread: parallel work is done over batches, which is faster and keeps results
+    independent of the number of threads.
+
+    Raises:
+        BundleError: onnxruntime refuses the graph.
+    """
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(ERRORS_ONLY)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    try:
+        session: Any = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled or SLOW_FUSIONS
+        )
+    except Exception as error:
+        raise BundleError(f"{where}: onnxruntime {onnxruntime.__version__} cannot load the graph: {_first_line(error)}") from error
+    loaded: Session = session
+    return loaded
+
+
+def count_threads() -> int:
+    """Return how many threads can work at once here: the CPU affinity, or the cgroup's quota if that is less."""
+    allowed = len(os.sched_getaffinity(0))
+    for limit in CGROUP_LIMITS:
+        try:
+            quota, period = limit.read_text().split()
+        except (OSError, ValueError):
+            continue
+        if quota != "max":
+            allowed = min(allowed, max(1, -(-int(quota) // int(period))))
+    return allowed
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

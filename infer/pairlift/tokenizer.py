@@ -1,0 +1,70 @@
+"""Tokenizers as data: what a bundle's tokenizer.json holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int32]
+
+
+class Tokenizer(Protocol):
+    """Texts to token ids, without special tokens and without truncation."""
+
+    def encode(self, texts: list[str]) -> list[Ids]:
+        """Return the token ids of each text, int32, shape (n_tokens,).
+
+        Raises:
+            UnicodeEncodeError: A text holds a lone surrogate.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerRecord:
+    """A KerasHub tokenizer, whole.
+
+    Attributes:
+        family: `wordpiece` (BERT) or `bytepair` (RoBERTa).
+        vocabulary: Tokens in id order.
+        merges: Byte-pair merge rules in rank order, empty for word pieces.
+        lowercase: Whether words are case-folded (word pieces).
+        strip_accents: Whether combining marks are dropped (word pieces).
+        split_on_cjk: Whether each CJK character is a word (word pieces).
+        suffix_indicator: What marks a piece that continues a word (word pieces).
+        unknown: The token for a word that cannot be spelt (word pieces), else empty.
+        unsplittable: Literal strings that are one token wherever they stand (byte pairs), in KerasHub's order.
+        add_prefix_space: Whether a space is put before the text (byte pairs).
+    """
+
+    format: int = 1
+    family: str
+    vocabulary: tuple[str, ...]
+    merges: tuple[str, ...] = ()
+    lowercase: bool = False
+    strip_accents: bool = False
+    split_on_cjk: bool = True
+    suffix_indicator: str = "##"
+    unknown: str = ""
+    unsplittable: tuple[str, ...] = ()
+    add_prefix_space: bool = False
+
+
+def build_tokenizer(record: TokenizerRecord) -> Tokenizer:
+    """Return the tokenizer that a record describes.
+
+    Raises:
+        BundleError: The family is not known here.
+    """
+    from pairlift.bytepair import BytePair
+    from pairlift.errors import BundleError
+    from pairlift.wordpiece import WordPiece
+
+    if record.family == "wordpiece":
+        return WordPiece(record)
+    if record.family == "bytepair":
+        return BytePair(record)
+    raise BundleError(f"tokenizer.json: family {record.family!r}, expected wordpiece or bytepair")
