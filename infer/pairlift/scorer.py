@@ -88,6 +88,14 @@ class Scorer:
         """Return the most probable label of each pair."""
         return [self.labels[i] for i in self.logits(pairs).argmax(axis=1)] if len(pairs) else []
 
+    def token_ids(self, pairs: Sequence[Any]) -> list[tuple[int, ...]]:
+        """Return what the graph is fed for each pair, without padding."""
+        ids = []
+        for i, pair in enumerate(pairs):
+            batch = self._encoder.encode([self._read_pair(pair, i)])
+            ids.append(tuple(batch.token_ids[0].tolist()))
+        return ids
+
     def close(self) -> None:
         """End the scorer's threads."""
         self._pool.shutdown()

@@ -1,0 +1,43 @@
+"""The command `pairlift`: the commands of the three stages under one name."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+from pairlift.cli import COMMANDS as RUNNER  # noqa: E402
+from pairlift.console import run_command  # noqa: E402
+from pairlift.version import __version__  # noqa: E402
+from pairlift_export.cli import COMMANDS as EXPORT  # noqa: E402
+from pairlift_training.cli import COMMANDS as TRAINING  # noqa: E402
+
+
+class InOrder(click.Group):
+    """Lists the commands in the order a user meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names as they were added."""
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pairlift")
+def cli() -> None:
+    """Lift a KerasHub sentence-pair classifier out of Keras: train it, export it with a proof, score anywhere."""
+
+
+for command in (*TRAINING, *EXPORT, *RUNNER):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run_command(lambda: cli.main(standalone_mode=False)))
+
+
+if __name__ == "__main__":
+    main()

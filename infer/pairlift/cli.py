@@ -1,0 +1,104 @@
+"""The runner's commands."""
+
+from __future__ import annotations
+
+import click
+
+VARIANTS = click.Choice(["fp32", "int8"])
+
+
+@click.command()
+@click.argument("bundle")
+@click.argument("source", metavar="INPUT")
+@click.argument("output")
+@click.option("--variant", type=VARIANTS, default="fp32", show_default=True, help="Which graph of the bundle.")
+@click.option("--fields", help="Columns of the two texts: hypothesis=sentence2,premise=sentence1, or two in model order.")
+@click.option("--threads", type=click.IntRange(min=1), help="Batches computed at once; by default what CPU affinity and quota allow.")
+@click.option("--quiet", is_flag=True, help="No progress and no summary.")
+def score(bundle: str, source: str, output: str, variant: str, fields: str | None, threads: int | None, quiet: bool) -> int:
+    """Score the pairs of INPUT (.csv, .tsv, .jsonl, or -) into OUTPUT.
+
+    Example: pairlift score out/bundle pairs.csv scores.csv
+    """
+    from tqdm import tqdm
+
+    from pairlift.fields import map_fields
+    from pairlift.job import describe, score_file
+    from pairlift.scorer import Scorer
+
+    scorer = Scorer.open(bundle, variant, threads)
+    if fields and "=" not in fields:
+        pairs = map_fields(fields, scorer.bundle.manifest.fields)
+        click.echo("fields: " + ", ".join(f"{field} from {column}" for field, column in pairs.items()), err=True)
+    with tqdm(unit=" rows", disable=True if quiet else None) as bar:
+        outcome = score_file(scorer, source, output, fields, bar.update)
+    scorer.close()
+    if not quiet:
+        click.echo(describe(outcome, output), err=True)
+    return 1 if outcome.rejected else 0
+
+
+@click.command()
+@click.argument("bundle")
+@click.option("--all", "everything", is_flag=True, help="Hash every file first, the SavedModel too.")
+def verify(bundle: str, everything: bool) -> None:
+    """Replay the golden pairs of BUNDLE here, without Keras.
+
+    Example: pairlift verify out/bundle
+    """
+    from pairlift.bundle import Bundle
+    from pairlift.golden import replay
+    from pairlift.scorer import Scorer
+
+    opened = Bundle.open(bundle)
+    if everything:
+        click.echo(f"{opened.verify_files()} files are as they were exported")
+    for name in sorted(opened.manifest.variants):
+        if not opened.has(name):
+            click.echo(f"{name}: not in this copy of the bundle")
+            continue
+        scorer = Scorer(opened, name)
+        result = replay(scorer)
+        scorer.close()
+        click.echo(f"{name}: {result.pairs} golden pairs agree, largest difference {result.max_difference:.1e} (at most {result.tolerance:.1e})")
+
+
+@click.command()
+@click.argument("bundle")
+@click.option("--json", "as_json", is_flag=True, help="The whole manifest.")
+def inspect(bundle: str, as_json: bool) -> None:
+    """Say what BUNDLE is, in ten lines.
+
+    Example: pairlift inspect out/bundle
+    """
+    from pairlift import record
+    from pairlift.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    manifest = opened.manifest
+    if as_json:
+        click.echo(record.dump(manifest), nl=False)
+        return
+    packing = manifest.packing
+    click.echo(f"bundle    {opened.path} (digest {opened.digest[:12]})")
+    click.echo(f"model     {manifest.architecture}, from {manifest.source.name} ({manifest.source.dtype_policy})")
+    click.echo(f"labels    {', '.join(manifest.labels)}")
+    click.echo(f"fields    {', '.join(manifest.fields)} (first segment, second segment)")
+    click.echo(f"length    {packing.sequence_length} tokens, truncation {packing.truncation}")
+    click.echo(f"inputs    {', '.join(f'{i.name} {i.dtype}' for i in manifest.inputs)}; output {manifest.output}, {manifest.activation}")
+    for name, variant in sorted(manifest.variants.items()):
+        size = sum(f.size for f in manifest.groups[name])
+        here = "" if opened.has(name) else ", not in this copy"
+        click.echo(
+            f"{name:<9} {variant.file}, {size / 1e6:.1f} MB, within {variant.max_probability_difference:.1e} of Keras "
+            f"over {variant.pairs} pairs{here}"
+        )
+    groups = ", ".join(f"{name} {len(files)}" for name, files in sorted(manifest.groups.items()))
+    click.echo(f"files     {groups}")
+    click.echo(f"versions  {', '.join(f'{k} {v}' for k, v in sorted(manifest.versions.items()) if k in SHOWN_VERSIONS)}")
+
+
+SHOWN_VERSIONS = ("pairlift", "keras", "keras-hub", "onnxruntime", "tokenizers")
+
+
+COMMANDS = (score, verify, inspect)

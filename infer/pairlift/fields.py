@@ -1,0 +1,64 @@
+"""Fields: which columns of a file are the two texts of a pair."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from pairlift.errors import UsageError
+
+SNLI_COLUMNS = {"premise": "sentence1", "hypothesis": "sentence2", "label": "gold_label"}
+
+
+def parse_list(text: str, what: str) -> tuple[str, ...]:
+    """Return the names of a comma-separated option.
+
+    Raises:
+        UsageError: An empty or repeated name.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    if "" in names or len(set(names)) != len(names):
+        raise UsageError(f"{what} {text!r}: expected different names with commas between")
+    return names
+
+
+def map_fields(option: str | None, fields: tuple[str, ...]) -> dict[str, str]:
+    """Return the column of each of the bundle's fields, in the bundle's order.
+
+    Args:
+        option: `field=column,field=column`, two columns in model order, or None for columns of the fields' names.
+        fields: The bundle's fields.
+
+    Raises:
+        UsageError: The option has another form, or names another field.
+    """
+    if option is None:
+        return {field: field for field in fields}
+    names = parse_list(option, "--fields")
+    if any("=" in name for name in names):
+        given = dict(name.split("=", 1) if "=" in name else (name, name) for name in names)
+        if sorted(given) != sorted(fields) or "" in given.values():
+            raise UsageError(f"--fields {option}: expected {','.join(f'{f}=COLUMN' for f in fields)}")
+        return {field: given[field] for field in fields}
+    if len(names) != len(fields):
+        raise UsageError(f"--fields {option}: found {len(names)} columns, expected {len(fields)}: {', '.join(fields)}")
+    return dict(zip(fields, names, strict=True))
+
+
+def check_columns(columns: Sequence[str], wanted: dict[str, str], source: str) -> None:
+    """Refuse a file that lacks a column.
+
+    Raises:
+        UsageError: With the columns found, and the nearest name.
+    """
+    missing = [column for column in wanted.values() if column not in columns]
+    if not missing:
+        return
+    near = difflib.get_close_matches(missing[0], list(columns), 1)
+    snli = {f: SNLI_COLUMNS.get(f, "") for f in wanted}
+    if all(name in columns for name in snli.values()):
+        hint = "; for SNLI's own files add --fields " + ",".join(f"{f}={c}" for f, c in snli.items())
+    else:
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint += " Say which columns hold the texts with --fields " + ",".join(f"{field}=COLUMN" for field in wanted)
+    raise UsageError(f"{source}: no column {missing[0]!r}; found {', '.join(columns) or 'none'}{hint}")
