@@ -83,7 +83,7 @@ def format_metrics(metrics: Metrics) -> str:
     ]
     for c in metrics.classes:
         lines.append(f"{c.label:<{width}}  {c.precision:9.4f}  {c.recall:6.4f}  {c.f1:6.4f}  {c.rows:6d}")
-    lines += ["", f"{'true \\ predicted':<{max(width, 16)}}" + "".join(f"  {c.label:>{width}}" for c in metrics.classes)]
+    lines += ["", f"{'true, predicted':<{max(width, 16)}}" + "".join(f"  {c.label:>{width}}" for c in metrics.classes)]
     for c, row in zip(metrics.classes, metrics.confusion, strict=True):
         lines.append(f"{c.label:<{max(width, 16)}}" + "".join(f"  {n:>{width}}" for n in row))
     return "\n".join(lines)

@@ -1,0 +1,89 @@
+"""The general route to ONNX: tf2onnx, over a function whose weights are arguments.
+
+So the graph stays small while it is converted, which takes seconds where the whole model takes minutes and gigabytes;
+afterwards the arguments become initializers, each weight once, named as in Keras.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import tensorflow as tf
+import tf2onnx
+from tf2onnx.handler import tf_op
+
+from pairlift.errors import AgreementError
+from pairlift_export.reference import Reference
+
+OPSET = 17
+IR_VERSION = 10  # the newest that the oldest supported onnxruntime reads
+
+
+@tf_op("Erfc")
+class Erfc:
+    """Keras' exact GELU emits Erfc, for which tf2onnx 1.17 has no handler: it is 1 - Erf(x)."""
+
+    @classmethod
+    def version_9(cls, ctx: Any, node: Any, **kwargs: Any) -> None:
+        """Replace the node, from opset 9 on."""
+        dtype, shape, outputs, x = ctx.get_dtype(node.output[0]), ctx.get_shape(node.output[0]), node.output, node.input[0]
+        ctx.remove_node(node.name)
+        one = ctx.make_const(f"{node.name}/one", np.array(1, np.float32)).output[0]
+        erf = ctx.make_node("Erf", [x]).output[0]
+        ctx.make_node("Sub", [one, erf], outputs=outputs, name=node.name, dtypes=[dtype], shapes=[shape])
+
+
+def write_onnx(reference: Reference, path: Path) -> None:
+    """Write the network as ONNX: int32 inputs (batch, sequence), output `logits` (batch, labels).
+
+    Raises:
+        AgreementError: What tf2onnx wrote is not valid ONNX.
+    """
+    classifier = reference.classifier
+    trainable, fixed = classifier.trainable_variables, classifier.non_trainable_variables
+    names = list(reference.inputs)
+    weights = {f"weight_{i}": variable for i, variable in enumerate(trainable + fixed)}
+    signature = [tf.TensorSpec((None, None), tf.int32, name=name) for name in names]
+    signature += [tf.TensorSpec(v.shape, v.dtype, name=name) for name, v in weights.items()]
+
+    def forward(*arguments: Any) -> dict[str, Any]:
+        values = list(arguments[len(names) :])
+        inputs = dict(zip(names, arguments[: len(names)], strict=True))
+        logits, _ = classifier.stateless_call(values[: len(trainable)], values[len(trainable) :], inputs, training=False)
+        return {"logits": logits}
+
+    function = tf.function(forward, input_signature=signature)
+    model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    _place_weights(model.graph, weights, names)
+    _name_axes(model.graph, classifier.num_classes)
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version = "pairlift", ""
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise AgreementError(f"tf2onnx wrote a graph that is not valid ONNX: {str(error).strip().splitlines()[0]}") from error
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _place_weights(graph: Any, weights: dict[str, Any], names: list[str]) -> None:
+    used = {name for node in graph.node for name in node.input}
+    paths = {name: variable.path for name, variable in weights.items() if name in used}
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = paths.get(name, name)
+    for name, path in paths.items():
+        graph.initializer.append(onnx.numpy_helper.from_array(weights[name].numpy(), path))
+    kept = {i.name: i for i in graph.input}
+    del graph.input[:]
+    graph.input.extend(kept[name] for name in names)
+
+
+def _name_axes(graph: Any, labels: int) -> None:
+    for value in graph.input:
+        for dim, axis in zip(value.type.tensor_type.shape.dim, ("batch", "sequence"), strict=True):
+            dim.dim_param = axis
+    output = onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["batch", labels])
+    graph.output[0].CopyFrom(output)

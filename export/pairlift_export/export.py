@@ -1,0 +1,158 @@
+"""The export seen from outside: what is asked for is checked here, and done in a process of its own.
+
+Keras fixes its backend when it is imported, so the work runs in a child under the TensorFlow backend, whatever
+backend trained; and what TensorFlow writes to the terminal stays there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from pairlift import formats, record
+from pairlift.digest import sha256_file
+from pairlift.encoder import check_text
+from pairlift.errors import InputError, PairliftError, RowError, UsageError, missing_extra
+from pairlift.fields import SNLI_COLUMNS, check_columns, map_fields, parse_list
+from pairlift.manifest import MANIFEST, Source
+from pairlift.staging import check_destination, staged_directory
+from pairlift_export.job import ExportJob, ProofPair
+from pairlift_export.keras_file import inspect_keras_file
+from pairlift_training.run import MODEL, RUN, Run, read_run
+
+PROOF_PAIRS = 256
+NEEDED = ("keras", "keras_hub", "tensorflow", "tensorflow_text", "tf2onnx", "onnx")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the command line asked for."""
+
+    model: Path
+    bundle: Path
+    pairs: str | None
+    labels: str | None
+    fields: str | None
+    graph: str
+    force: bool
+
+
+def run_export(request: Request) -> None:
+    """Check a request, and carry it out in a child process.
+
+    Raises:
+        PairliftError: As the check or the child says; the bundle is then not there.
+    """
+    check_destination(request.bundle, MANIFEST, request.force)
+    run = _read_run(request.model)
+    file = request.model / MODEL if run else request.model
+    found = inspect_keras_file(file)
+    labels, fields = _names(request, run)
+    if len(labels) != found.outputs:
+        raise UsageError(f"{file}: the head has {found.outputs} outputs, found {len(labels)} labels ({', '.join(labels)}); give one --labels name for each output, in order")
+    pairs, source = _proof_pairs(request, run, fields)
+    if any(importlib.util.find_spec(name) is None for name in NEEDED):
+        raise missing_extra("export", "export")
+    policy = "" if run is None else run.recipe.precision
+    with staged_directory(request.bundle, MANIFEST, request.force) as stage:
+        job = ExportJob(
+            model=str(file.resolve()),
+            stage=str(stage.resolve()),
+            labels=labels,
+            fields=fields,
+            graph=request.graph,
+            pairs=pairs,
+            pairs_source=source,
+            source=Source(
+                name=request.model.resolve().name,
+                model_sha256=run.model_sha256 if run else sha256_file(file),
+                dtype_policy=policy,
+                recipe=run.recipe.name if run else None,
+            ),
+        )
+        _run_child(job)
+
+
+def _read_run(model: Path) -> Run | None:
+    if not model.is_dir():
+        return None
+    if (model / MANIFEST).is_file() and not (model / RUN).is_file():
+        raise InputError(f"{model}: is a bundle already; expected a run directory or a .keras file")
+    return read_run(model)
+
+
+def _names(request: Request, run: Run | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if run is None and (request.labels is None or request.fields is None):
+        missing = [name for name, value in (("--labels", request.labels), ("--fields", request.fields)) if value is None]
+        raise UsageError(
+            f"{request.model}: a .keras file does not say what its outputs and segments mean; add {' and '.join(missing)}, "
+            "in model order, for example --labels entailment,neutral,contradiction --fields hypothesis,premise"
+        )
+    labels = parse_list(request.labels, "--labels") if request.labels else run.labels if run else ()
+    fields = parse_list(request.fields, "--fields") if request.fields else run.fields if run else ()
+    if len(fields) != 2:
+        raise UsageError(f"--fields {request.fields}: found {len(fields)} names, expected two")
+    if len(labels) < 2:
+        raise UsageError(f"--labels {request.labels}: expected two or more names")
+    return labels, fields
+
+
+def _proof_pairs(request: Request, run: Run | None, fields: tuple[str, ...]) -> tuple[tuple[ProofPair, ...], str]:
+    if request.pairs is None:
+        held = run.held_out if run else ()
+        pairs = tuple(ProofPair(first=p.first, second=p.second, label=p.label) for p in held)
+        return pairs, "held out by the run" if run else "none given"
+    columns: dict[str, str] | None = None
+    found: list[ProofPair] = []
+    for row in formats.read_rows(request.pairs):
+        if row.error is not None:
+            continue
+        if columns is None:
+            snli = set(SNLI_COLUMNS.values()) <= set(row.values) and set(fields) <= set(SNLI_COLUMNS)
+            columns = {f: SNLI_COLUMNS[f] for f in fields} if snli else map_fields(None, fields)
+            check_columns(tuple(row.values), columns, request.pairs)
+            label_column = SNLI_COLUMNS["label"] if snli else "label"
+        try:
+            first, second = (check_text(row.values.get(column), column) for column in columns.values())
+        except RowError:
+            continue
+        label = row.values.get(label_column)
+        found.append(ProofPair(first=first, second=second, label=label if isinstance(label, str) else None))
+    if not found:
+        raise InputError(f"{request.pairs}: no pair that can be scored; expected rows with {' and '.join(fields)}")
+    step = max(1, len(found) // PROOF_PAIRS)
+    return tuple(found[::step][:PROOF_PAIRS]), Path(request.pairs).name
+
+
+def _run_child(job: ExportJob) -> None:
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_USE_LEGACY_KERAS": "0",
+        "ORT_DISABLE_TELEMETRY": "1",
+    }
+    with tempfile.TemporaryDirectory(prefix="pairlift-export-") as folder:
+        path = Path(folder) / "job.json"
+        path.write_bytes(record.dump(job))
+        child = subprocess.Popen([sys.executable, "-m", "pairlift_export.worker", str(path)], env=environment)
+        try:
+            code = child.wait()
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                child.wait()
+    if code < 0:
+        name = signal.Signals(-code).name
+        raise PairliftError(f"the export process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else ""))
+    if code:
+        raise click.exceptions.Exit(code)

@@ -1,0 +1,42 @@
+"""An export job: what the command hands to the process that has TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pairlift.manifest import Source
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ProofPair:
+    """A pair in model order, with its label's name where it has one."""
+
+    first: str
+    second: str
+    label: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ExportJob:
+    """One export.
+
+    Attributes:
+        model: The `.keras` file.
+        stage: The directory to fill.
+        labels: Label names in the order of the head's outputs.
+        fields: The fields of a pair in the order of the segments.
+        graph: `auto` or `tf2onnx`.
+        pairs: The user's pairs for the proof.
+        pairs_source: Where they are from, for the report.
+        source: What the manifest says of the model.
+    """
+
+    format: int = 1
+    model: str
+    stage: str
+    labels: tuple[str, ...]
+    fields: tuple[str, ...]
+    graph: str
+    pairs: tuple[ProofPair, ...]
+    pairs_source: str
+    source: Source

@@ -1,0 +1,96 @@
+"""The reference: the model as Keras computes it, in float32, from raw text to logits.
+
+Everything that is exported is held against this, and this reads text through KerasHub's own preprocessor in its graph
+path, inside `tf.data`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_hub
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from pairlift.encoder import Pair
+from pairlift.errors import InputError
+
+BATCH_ROWS = 32
+KINDS = {
+    "BertTextClassifier": (keras_hub.models.BertBackbone, keras_hub.models.BertTextClassifier),
+    "RobertaTextClassifier": (keras_hub.models.RobertaBackbone, keras_hub.models.RobertaTextClassifier),
+}
+ACTIVATIONS = ("linear", "softmax")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A classifier under the float32 policy whose head gives logits.
+
+    Attributes:
+        classifier: The KerasHub classifier, without its preprocessor.
+        preprocessor: KerasHub's preprocessor, as the file has it.
+        dtype_policy: The policy the file was saved under.
+        inputs: Names of the network's inputs, sorted.
+    """
+
+    classifier: Any
+    preprocessor: Any
+    dtype_policy: str
+    inputs: tuple[str, ...]
+
+    def encode(self, pairs: Sequence[Pair]) -> dict[str, NDArray[np.int32]]:
+        """Return KerasHub's own arrays for pairs, int32, shape (len(pairs), sequence_length)."""
+        columns = ([p[0] for p in pairs], [p[1] for p in pairs])
+        data = tf.data.Dataset.from_tensor_slices(columns).batch(BATCH_ROWS)
+        parts = list(data.map(lambda first, second: self.preprocessor(x=(first, second))).as_numpy_iterator())
+        return {name: np.concatenate([part[name] for part in parts]).astype(np.int32) for name in self.inputs}
+
+    def logits(self, arrays: dict[str, NDArray[np.int32]]) -> NDArray[np.float32]:
+        """Return Keras' logits, float32, shape (n, labels)."""
+        return np.asarray(self.classifier.predict(arrays, batch_size=BATCH_ROWS, verbose=0), np.float32)
+
+
+def load_reference(path: Path) -> Reference:
+    """Load a `.keras` file and rebuild its classifier in float32, with its weights.
+
+    A `mixed_bfloat16` file would reload in bfloat16, about 0.01 away; a softmax head is taken before the softmax.
+
+    Raises:
+        InputError: Keras cannot load it, or the head's activation is neither none nor softmax.
+    """
+    try:
+        loaded = keras.models.load_model(path, compile=False)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path}: Keras {keras.__version__} cannot load it: {reason}") from error
+    activation = keras.activations.serialize(loaded.activation) if loaded.activation else "linear"
+    if activation not in ACTIVATIONS:
+        raise InputError(f"{path}: the head's activation is {activation!r}, expected none or softmax over the classes")
+    backbone_kind, classifier_kind = KINDS[type(loaded).__name__]
+    backbone = loaded.backbone
+    policy = backbone.dtype_policy.name
+    config = {k: v for k, v in backbone.get_config().items() if k in _SIZES}
+    options = {"hidden_dim": loaded.hidden_dim} if hasattr(loaded, "hidden_dim") else {}
+    rebuilt = classifier_kind(
+        backbone_kind(**config, dtype="float32"), num_classes=loaded.num_classes, preprocessor=None,
+        dropout=loaded.dropout, dtype="float32", **options,
+    )  # fmt: skip
+    rebuilt.set_weights([np.asarray(value, np.float32) for value in loaded.get_weights()])
+    return Reference(
+        classifier=rebuilt,
+        preprocessor=loaded.preprocessor,
+        dtype_policy=policy,
+        inputs=tuple(sorted(rebuilt.input)),
+    )
+
+
+_SIZES = (
+    "vocabulary_size", "num_layers", "num_heads", "hidden_dim", "intermediate_dim", "dropout", "max_sequence_length",
+    "num_segments",
+)  # fmt: skip

@@ -1,0 +1,51 @@
+"""Batches of token arrays: rows of like length together, over a few fixed shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairlift.encoder import Pair, PairEncoder
+from pairlift.packing import Batch, Tokens, pack, trim
+
+WIDTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+
+
+class Encoded:
+    """A data set's tokens, ready to be packed at any width."""
+
+    def __init__(self, encoder: PairEncoder, pairs: list[Pair]) -> None:
+        texts: dict[str, int] = {}
+        index = [texts.setdefault(text, len(texts)) for pair in pairs for text in pair]
+        self._first, self._second = np.array(index, np.int64).reshape(-1, 2).T
+        self._tokens: Tokens = encoder.tokenize(list(texts))
+        self._packing = encoder.packing
+        kept = trim(self._packing, self._tokens.lengths[self._first], self._tokens.lengths[self._second])
+        lengths = kept[0] + kept[1] + self._packing.special_tokens
+        longest = self._packing.sequence_length
+        self.widths = np.array(sorted({*(w for w in WIDTHS if w < longest), longest}), np.int64)
+        self.bucket: NDArray[np.int64] = np.searchsorted(self.widths, lengths)
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def pack(self, rows: NDArray[np.int64]) -> Batch:
+        """Return rows as one batch, as wide as the widest one's bucket."""
+        width = int(self.widths[self.bucket[rows].max()])
+        return pack(self._packing, self._tokens, self._first[rows], self._second[rows], width)
+
+    def batches(self, size: int, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Yield the rows of each batch: `order` within a bucket; a bucket's rest joins the next wider one.
+
+        Every batch but the last is full, so a data set of n rows is ceil(n / size) batches.
+        """
+        rest = np.empty(0, np.int64)
+        for bucket in range(len(self.widths)):
+            rows = np.concatenate([rest, order[self.bucket[order] == bucket]])
+            full = len(rows) - len(rows) % size
+            yield from rows[:full].reshape(-1, size)
+            rest = rows[full:]
+        if len(rest):
+            yield rest

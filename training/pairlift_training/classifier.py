@@ -1,0 +1,88 @@
+"""Classifiers: a KerasHub text classifier from a preset or from scratch, and the encoder that feeds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_hub
+
+from pairlift.encoder import PairEncoder, read_keras_preprocessor
+from pairlift.errors import InputError, UsageError
+from pairlift_training.data import Rows
+from pairlift_training.recipe import Recipe
+from pairlift_training.vocabulary import derive_vocabulary, read_bytepairs, read_wordpieces
+
+
+def build_classifier(recipe: Recipe, labels: int, rows: Rows, vocabulary: Path | None, merges: Path | None) -> Any:
+    """Return a KerasHub text classifier with its preprocessor.
+
+    Args:
+        recipe: Which one.
+        labels: Outputs of the head.
+        rows: The training data, from which a vocabulary is derived when none is given.
+        vocabulary: A vocabulary file, for a model from scratch.
+        merges: A file of merge rules, for RoBERTa from scratch.
+
+    Raises:
+        UsageError: Options that do not fit together.
+        InputError: The preset cannot be loaded, or is of another architecture.
+    """
+    if recipe.preset is not None:
+        if vocabulary or merges:
+            raise UsageError("--vocabulary and --merges are for a model from scratch; a preset has its own")
+        return _from_preset(recipe, labels)
+    if recipe.family == "bert":
+        tokens = read_wordpieces(vocabulary) if vocabulary else derive_vocabulary((t for p in rows.pairs for t in p), recipe.lowercase)
+        tokenizer = keras_hub.models.BertTokenizer(vocabulary=tokens, lowercase=recipe.lowercase)
+        kinds = (keras_hub.models.BertBackbone, keras_hub.models.BertTextClassifier, keras_hub.models.BertTextClassifierPreprocessor)
+    else:
+        if vocabulary is None or merges is None:
+            raise UsageError("a RoBERTa from scratch needs --vocabulary vocab.json and --merges merges.txt")
+        ids, rules = read_bytepairs(vocabulary, merges)
+        tokenizer = keras_hub.models.RobertaTokenizer(vocabulary=ids, merges=rules)
+        kinds = (keras_hub.models.RobertaBackbone, keras_hub.models.RobertaTextClassifier, keras_hub.models.RobertaTextClassifierPreprocessor)
+    backbone_kind, classifier_kind, preprocessor_kind = kinds
+    backbone = backbone_kind(
+        vocabulary_size=tokenizer.vocabulary_size(),
+        num_layers=recipe.layers,
+        num_heads=recipe.heads,
+        hidden_dim=recipe.width,
+        intermediate_dim=4 * recipe.width,
+        dropout=recipe.dropout,
+        max_sequence_length=recipe.sequence_length,
+    )
+    preprocessor = preprocessor_kind(tokenizer, sequence_length=recipe.sequence_length)
+    return classifier_kind(backbone, num_classes=labels, preprocessor=preprocessor, dropout=recipe.dropout)
+
+
+def read_encoder(classifier: Any) -> PairEncoder:
+    """Return the pair encoder of a classifier's own preprocessor."""
+    return PairEncoder(read_keras_preprocessor(classifier.preprocessor))
+
+
+def load_classifier(path: Path) -> Any:
+    """Load a `.keras` file.
+
+    Raises:
+        InputError: It cannot be loaded.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:
+        raise InputError(f"{path}: Keras {keras.__version__} cannot load it: {str(error).strip().splitlines()[0][:200]}") from error
+
+
+def _from_preset(recipe: Recipe, labels: int) -> Any:
+    preset = recipe.preset
+    try:
+        classifier = keras_hub.models.TextClassifier.from_preset(preset, num_classes=labels)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise InputError(f"preset {preset!r}: KerasHub cannot load it: {reason}; expected a preset's name or a local preset directory") from error
+    expected = {"bert": "BertTextClassifier", "roberta": "RobertaTextClassifier"}[recipe.family]
+    if type(classifier).__name__ != expected:
+        raise InputError(f"preset {preset!r}: is a {type(classifier).__name__}; the recipe's family {recipe.family} expects {expected}")
+    classifier.preprocessor.sequence_length = recipe.sequence_length
+    return classifier

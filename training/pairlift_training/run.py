@@ -1,0 +1,96 @@
+"""A run directory: what training leaves behind, and what the export reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from pairlift import record
+from pairlift.digest import sha256_file
+from pairlift.errors import InputError, RecordError
+from pairlift.metrics import Metrics
+from pairlift_training.recipe import Recipe
+
+RUN = "run.json"
+MODEL = "model.keras"
+HISTORY = "history.csv"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DataUse:
+    """A data set as it was used.
+
+    Attributes:
+        source: As it was named, without the folders.
+        sha256: Over the pairs and labels that were kept, in order.
+        rows: Rows kept.
+        filtered: Rows left out, by reason.
+    """
+
+    source: str
+    sha256: str
+    rows: int
+    filtered: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledPair:
+    """A pair in model order, with its label's name."""
+
+    first: str
+    second: str
+    label: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A training run.
+
+    Attributes:
+        architecture: The KerasHub class of model.keras.
+        labels: Label names in the order of the head's outputs.
+        fields: The fields of a pair in the order of the segments.
+        sequence_length: Most tokens of a row.
+        parameters: How many weights the model has.
+        recipe: What was used, overrides included.
+        backend: The Keras backend that trained.
+        data: The data sets by their part: train, validation, test.
+        metrics: On the validation and test data.
+        held_out: Pairs that were not trained on, for the export's proof.
+        versions: Of everything that had a part.
+        model_sha256: Of model.keras.
+    """
+
+    format: int = 1
+    architecture: str
+    labels: tuple[str, ...]
+    fields: tuple[str, ...]
+    sequence_length: int
+    parameters: int
+    recipe: Recipe
+    backend: str
+    data: Mapping[str, DataUse]
+    metrics: Mapping[str, Metrics]
+    held_out: tuple[LabelledPair, ...]
+    versions: Mapping[str, str]
+    model_sha256: str
+
+
+def read_run(path: Path) -> Run:
+    """Read a run directory.
+
+    Raises:
+        InputError: No run there, or its model is missing or altered.
+    """
+    if not (path / RUN).is_file():
+        raise InputError(f"{path}: holds no {RUN}; expected a run directory, as pairlift train writes it")
+    try:
+        run = record.load(Run, (path / RUN).read_bytes(), str(path / RUN))
+    except RecordError as error:
+        raise InputError(str(error)) from None
+    if not (path / MODEL).is_file():
+        raise InputError(f"{path / MODEL}: missing; copy the run whole, or train it again")
+    if sha256_file(path / MODEL) != run.model_sha256:
+        raise InputError(f"{path / MODEL}: altered since the training (sha256 is not that of {RUN}); export the file itself with --labels and --fields")
+    return run

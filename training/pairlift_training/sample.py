@@ -1,0 +1,127 @@
+"""The embedded data set `sample:nli`: pairs of English sentences from a small grammar.
+
+It is honest: the hypothesis is drawn first, by rules that do not know the label, and the premise is then built for
+the label. So the hypothesis alone says nothing, and a good score means that both sentences were read.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+LABELS = ("entailment", "neutral", "contradiction")
+SPLITS = {"train": 12000, "validation": 1500, "test": 1500}
+SEED = 2026
+
+NUMBERS = ("two", "three", "four", "five", "six")
+KINDS = {"animal": ("dog", "cat", "horse"), "person": ("boy", "girl", "doctor"), "vehicle": ("car", "truck", "train")}
+COLOURS = ("red", "blue", "green", "black", "white")
+PLACES = ("park", "house", "street", "garden", "school")
+VERBS = ("waiting", "moving", "resting", "turning", "standing", "working")
+SIZES = ("", "big ", "small ", "old ", "new ")
+TIMES = ("today", "now", "again", "at noon", "at night", "this morning", "this evening", "as usual")
+
+Pair = tuple[str, str]
+Template = Callable[[random.Random, str], Pair]
+
+
+def _things() -> tuple[str, ...]:
+    return tuple(thing for things in KINDS.values() for thing in things)
+
+
+def _other(draw: random.Random, options: tuple[str, ...], found: str) -> str:
+    return draw.choice([option for option in options if option != found])
+
+
+def _say(draw: random.Random, clause: str) -> str:
+    """Return a premise with a time before or after it, which no hypothesis asks about."""
+    time = draw.choice(TIMES)
+    return f"{clause} {time}" if draw.random() < 0.5 else f"{time} {clause}"
+
+
+def count(draw: random.Random, label: str) -> Pair:
+    """How many there are: the same number, another, or of something else."""
+    number, thing, where = draw.choice(NUMBERS), draw.choice(_things()), draw.choice(PLACES)
+    hypothesis = f"there are {number} {thing}s"
+    if label == "contradiction":
+        number = _other(draw, NUMBERS, number)
+    elif label == "neutral":
+        thing = _other(draw, _things(), thing)
+    return _say(draw, f"there are {number} {draw.choice(SIZES)}{thing}s in the {where}"), hypothesis
+
+
+def attribute(draw: random.Random, label: str) -> Pair:
+    """What colour a thing is: the same, another, or not said."""
+    colour, thing, where = draw.choice(COLOURS), draw.choice(_things()), draw.choice(PLACES)
+    hypothesis = f"the {thing} is {colour}"
+    if label == "contradiction":
+        colour = _other(draw, COLOURS, colour)
+    said = "" if label == "neutral" else f"{colour} "
+    return _say(draw, f"the {draw.choice(SIZES)}{said}{thing} is in the {where}"), hypothesis
+
+
+def place(draw: random.Random, label: str) -> Pair:
+    """Where a thing is: there, elsewhere, or not said."""
+    thing, where, verb = draw.choice(_things()), draw.choice(PLACES), draw.choice(VERBS)
+    hypothesis = f"the {thing} is in the {where}"
+    if label == "contradiction":
+        where = _other(draw, PLACES, where)
+    said = "" if label == "neutral" else f" in the {where}"
+    return _say(draw, f"the {draw.choice(SIZES)}{thing} is {verb}{said}"), hypothesis
+
+
+def negation(draw: random.Random, label: str) -> Pair:
+    """Whether a thing does something: said alike, said otherwise, or of another thing."""
+    thing, verb = draw.choice(_things()), draw.choice(VERBS)
+    denied = draw.random() < 0.5
+    hypothesis = f"the {thing} is {'not ' if denied else ''}{verb}"
+    if label == "contradiction":
+        denied = not denied
+    elif label == "neutral":
+        thing, denied = _other(draw, _things(), thing), draw.random() < 0.5
+    return _say(draw, f"the {draw.choice(SIZES)}{thing} is {'not ' if denied else ''}{verb}"), hypothesis
+
+
+def hypernym(draw: random.Random, label: str) -> Pair:
+    """Whether one of a kind does something: one does, none of them does, or one of another kind does."""
+    kind, verb, where = draw.choice(tuple(KINDS)), draw.choice(VERBS), draw.choice(PLACES)
+    hypothesis = f"some {kind} is {verb} in the {where}"
+    if label == "contradiction":
+        return _say(draw, f"no {kind} is {verb} in the {where}"), hypothesis
+    if label == "neutral":
+        kind = _other(draw, tuple(KINDS), kind)
+    return _say(draw, f"the {draw.choice(SIZES)}{draw.choice(KINDS[kind])} is {verb} in the {where}"), hypothesis
+
+
+TEMPLATES: tuple[Template, ...] = (count, attribute, place, negation, hypernym)
+
+
+def generate(split: str) -> list[tuple[str, str, str]]:
+    """Return (premise, hypothesis, label) rows: balanced in each template, no pair twice in or between splits.
+
+    Args:
+        split: `train`, `validation` or `test`.
+    """
+    draw = random.Random(SEED)
+    rows: list[tuple[str, str, str]] = []
+    wanted = sum(SPLITS.values())
+    groups = [(template, label) for template in TEMPLATES for label in LABELS]
+    used: set[Pair] = set()
+    turn = 0
+    while len(rows) < wanted:
+        template, label = groups[turn % len(groups)]
+        turn += 1
+        pair = template(draw, label)
+        if pair not in used:
+            used.add(pair)
+            rows.append((*pair, label))
+    return _cut(rows, split)
+
+
+def _cut(rows: list[tuple[str, str, str]], split: str) -> list[tuple[str, str, str]]:
+    start = 0
+    for name, size in SPLITS.items():
+        if name == split:
+            return rows[start : start + size]
+        start += size
+    raise KeyError(split)
