@@ -9,14 +9,22 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
 from pairlift import record
 from pairlift.bundle import Bundle
 from pairlift.digest import FileDigest, digest_file
 from pairlift.encoder import EncoderRecord, PairEncoder, read_keras_preprocessor
 from pairlift.golden import GoldenPair, dump_golden
 from pairlift.manifest import (
-    GOLDEN, MANIFEST, PARITY, PROOF, RUNTIME, SAVED_MODEL, TOKENIZER, GraphInput, Manifest, Variant,
+    GOLDEN,
+    MANIFEST,
+    PARITY,
+    PROOF,
+    RUNTIME,
+    SAVED_MODEL,
+    TOKENIZER,
+    GraphInput,
+    Manifest,
+    Variant,
 )  # fmt: skip
 from pairlift.scorer import Scorer, softmax
 from pairlift.version import __version__
@@ -24,7 +32,13 @@ from pairlift_export.converter import write_onnx
 from pairlift_export.hard import hard_pairs
 from pairlift_export.job import ExportJob, ProofPair
 from pairlift_export.parity import (
-    PROBABILITY_TOLERANCE, ArtefactParity, Parity, accuracy, check_artefact, compare_logits, compare_tokens,
+    PROBABILITY_TOLERANCE,
+    ArtefactParity,
+    Parity,
+    accuracy,
+    check_artefact,
+    compare_logits,
+    compare_tokens,
 )  # fmt: skip
 from pairlift_export.reference import Reference, load_reference
 from pairlift_export.saved_model import run_saved_model, write_saved_model
@@ -33,7 +47,17 @@ FP32 = "fp32"
 MODEL_FILE = "model.onnx"
 GOLDEN_PAIRS = 64
 COMPANION_PAIRS = 64
-PACKAGES = ("keras", "keras-hub", "tensorflow", "tensorflow-text", "onnx", "tf2onnx", "onnxruntime", "tokenizers", "numpy")
+PACKAGES = (
+    "keras",
+    "keras-hub",
+    "tensorflow",
+    "tensorflow-text",
+    "onnx",
+    "tf2onnx",
+    "onnxruntime",
+    "tokenizers",
+    "numpy",
+)
 
 
 def write_artefacts(job: ExportJob) -> list[str]:
@@ -101,7 +125,12 @@ def _draft(job: ExportJob, reference: Reference, encoder: EncoderRecord) -> Mani
     versions = {"pairlift": __version__, "python": platform.python_version()}
     versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
     variant = Variant(
-        file=MODEL_FILE, graph="tf2onnx", max_probability_difference=0.0, tolerance=PROBABILITY_TOLERANCE, pairs=0, cpu=read_cpu()
+        file=MODEL_FILE,
+        graph="tf2onnx",
+        max_probability_difference=0.0,
+        tolerance=PROBABILITY_TOLERANCE,
+        pairs=0,
+        cpu=read_cpu(),
     )
     return Manifest(
         architecture=type(reference.classifier).__name__,
@@ -119,7 +148,12 @@ def _draft(job: ExportJob, reference: Reference, encoder: EncoderRecord) -> Mani
 
 
 def _write_manifest(stage: Path, manifest: Manifest) -> None:
-    groups: dict[str, list[FileDigest]] = {RUNTIME: [], PROOF: [], SAVED_MODEL: [], **{name: [] for name in manifest.variants}}
+    groups: dict[str, list[FileDigest]] = {
+        RUNTIME: [],
+        PROOF: [],
+        SAVED_MODEL: [],
+        **{name: [] for name in manifest.variants},
+    }
     of_file = {variant.file: name for name, variant in manifest.variants.items()}
     for path in sorted(p for p in stage.rglob("*") if p.is_file() and p != stage / MANIFEST):
         digest = digest_file(stage, path)
@@ -149,7 +183,9 @@ def _golden(
     hardest = np.argsort(margins[:, -1] - margins[:, -2], kind="stable")[: GOLDEN_PAIRS // 2]
     spread = np.linspace(0, len(pairs) - 1, GOLDEN_PAIRS).astype(int)
     order = list(dict.fromkeys([*spread.tolist(), *hardest.tolist()]))
-    chosen = sorted([*hardest.tolist(), *[i for i in order if i not in set(hardest.tolist())][: GOLDEN_PAIRS - len(hardest)]])
+    chosen = sorted(
+        [*hardest.tolist(), *[i for i in order if i not in set(hardest.tolist())][: GOLDEN_PAIRS - len(hardest)]]
+    )
     texts = [(pairs[i].first, pairs[i].second) for i in chosen]
     probabilities = softmax(found)
     return [
@@ -169,7 +205,9 @@ def _describe(job: ExportJob, parity: Parity, fp32: ArtefactParity, stage: Path)
         f"saved_model: largest difference of a probability {parity.artefacts[SAVED_MODEL].probabilities.max:.1e}",
     ]
     if parity.keras_accuracy is not None and fp32.accuracy is not None:
-        lines.append(f"accuracy on the labelled pairs: Keras {parity.keras_accuracy:.4f}, model.onnx {fp32.accuracy:.4f}")
+        lines.append(
+            f"accuracy on the labelled pairs: Keras {parity.keras_accuracy:.4f}, model.onnx {fp32.accuracy:.4f}"
+        )
     if not job.pairs:
         lines.append("no pairs of yours were compared: add --pairs FILE for a proof on your own texts")
     return lines

@@ -13,9 +13,17 @@ import click
 @click.option("--pairs", help="A file of pairs for the proof, labelled or not.  [default: what the run held out]")
 @click.option("--labels", help="Label names in the order of the head's outputs; needed for a .keras file.")
 @click.option("--fields", help="The two fields in the order of the segments; needed for a .keras file.")
-@click.option("--graph", type=click.Choice(["auto", "tf2onnx"]), default="auto", show_default=True, help="How the ONNX graph is made.")
+@click.option(
+    "--graph",
+    type=click.Choice(["auto", "tf2onnx"]),
+    default="auto",
+    show_default=True,
+    help="How the ONNX graph is made.",
+)
 @click.option("--force", is_flag=True, help="Replace BUNDLE if it is a bundle.")
-def export(model: Path, bundle: Path, pairs: str | None, labels: str | None, fields: str | None, graph: str, force: bool) -> None:
+def export(
+    model: Path, bundle: Path, pairs: str | None, labels: str | None, fields: str | None, graph: str, force: bool
+) -> None:
     """Export a run or a .keras file to BUNDLE: SavedModel, ONNX, tokenizer, and the proof that they agree.
 
     Example: pairlift export out/run out/bundle

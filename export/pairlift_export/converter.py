@@ -6,6 +6,7 @@ afterwards the arguments become initializers, each weight once, named as in Kera
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ import numpy as np
 import onnx
 import tensorflow as tf
 import tf2onnx
-from tf2onnx.handler import tf_op
-
 from pairlift.errors import AgreementError
 from pairlift_export.reference import Reference
+from tf2onnx.handler import tf_op
 
 OPSET = 17
+BACKBONE = re.compile(r"\A[a-z]+_backbone(_\d+)?/")
 IR_VERSION = 10  # the newest that the oldest supported onnxruntime reads
 
 
@@ -29,7 +30,12 @@ class Erfc:
     @classmethod
     def version_9(cls, ctx: Any, node: Any, **kwargs: Any) -> None:
         """Replace the node, from opset 9 on."""
-        dtype, shape, outputs, x = ctx.get_dtype(node.output[0]), ctx.get_shape(node.output[0]), node.output, node.input[0]
+        dtype, shape, outputs, x = (
+            ctx.get_dtype(node.output[0]),
+            ctx.get_shape(node.output[0]),
+            node.output,
+            node.input[0],
+        )
         ctx.remove_node(node.name)
         one = ctx.make_const(f"{node.name}/one", np.array(1, np.float32)).output[0]
         erf = ctx.make_node("Erf", [x]).output[0]
@@ -52,19 +58,24 @@ def write_onnx(reference: Reference, path: Path) -> None:
     def forward(*arguments: Any) -> dict[str, Any]:
         values = list(arguments[len(names) :])
         inputs = dict(zip(names, arguments[: len(names)], strict=True))
-        logits, _ = classifier.stateless_call(values[: len(trainable)], values[len(trainable) :], inputs, training=False)
+        logits, _ = classifier.stateless_call(
+            values[: len(trainable)], values[len(trainable) :], inputs, training=False
+        )
         return {"logits": logits}
 
     function = tf.function(forward, input_signature=signature)
     model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
     _place_weights(model.graph, weights, names)
+    _shorten_names(model.graph)
     _name_axes(model.graph, classifier.num_classes)
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "pairlift", ""
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise AgreementError(f"tf2onnx wrote a graph that is not valid ONNX: {str(error).strip().splitlines()[0]}") from error
+        raise AgreementError(
+            f"tf2onnx wrote a graph that is not valid ONNX: {str(error).strip().splitlines()[0]}"
+        ) from error
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
@@ -79,6 +90,17 @@ def _place_weights(graph: Any, weights: dict[str, Any], names: list[str]) -> Non
     kept = {i.name: i for i in graph.input}
     del graph.input[:]
     graph.input.extend(kept[name] for name in names)
+
+
+def _shorten_names(graph: Any) -> None:
+    """Take the backbone's name off every name: it stands on all of them, and says nothing."""
+    for node in graph.node:
+        node.name = BACKBONE.sub("", node.name)
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                names[i] = BACKBONE.sub("", name)
+    for initializer in graph.initializer:
+        initializer.name = BACKBONE.sub("", initializer.name)
 
 
 def _name_axes(graph: Any, labels: int) -> None:

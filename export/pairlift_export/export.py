@@ -16,7 +16,6 @@ import tempfile
 from pathlib import Path
 
 import click
-
 from pairlift import formats, record
 from pairlift.digest import sha256_file
 from pairlift.encoder import check_text
@@ -57,7 +56,9 @@ def run_export(request: Request) -> None:
     found = inspect_keras_file(file)
     labels, fields = _names(request, run)
     if len(labels) != found.outputs:
-        raise UsageError(f"{file}: the head has {found.outputs} outputs, found {len(labels)} labels ({', '.join(labels)}); give one --labels name for each output, in order")
+        raise UsageError(
+            f"{file}: the head has {found.outputs} outputs, found {len(labels)} labels ({', '.join(labels)}); give one --labels name for each output, in order"
+        )
     pairs, source = _proof_pairs(request, run, fields)
     if any(importlib.util.find_spec(name) is None for name in NEEDED):
         raise missing_extra("export", "export")
@@ -91,7 +92,9 @@ def _read_run(model: Path) -> Run | None:
 
 def _names(request: Request, run: Run | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if run is None and (request.labels is None or request.fields is None):
-        missing = [name for name, value in (("--labels", request.labels), ("--fields", request.fields)) if value is None]
+        missing = [
+            name for name, value in (("--labels", request.labels), ("--fields", request.fields)) if value is None
+        ]
         raise UsageError(
             f"{request.model}: a .keras file does not say what its outputs and segments mean; add {' and '.join(missing)}, "
             "in model order, for example --labels entailment,neutral,contradiction --fields hypothesis,premise"
@@ -153,6 +156,8 @@ def _run_child(job: ExportJob) -> None:
                 child.wait()
     if code < 0:
         name = signal.Signals(-code).name
-        raise PairliftError(f"the export process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else ""))
+        raise PairliftError(
+            f"the export process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        )
     if code:
         raise click.exceptions.Exit(code)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from pairlift_export.job import ProofPair
 
 HARD_TEXTS = (
@@ -23,5 +25,5 @@ def hard_pairs() -> tuple[ProofPair, ...]:
     plain = "A man is playing a guitar on the street."
     pairs = [ProofPair(first=text, second=plain) for text in HARD_TEXTS]
     pairs += [ProofPair(first=plain, second=text) for text in HARD_TEXTS]
-    pairs += [ProofPair(first=a, second=b) for a, b in zip(HARD_TEXTS, HARD_TEXTS[1:], strict=False)]
+    pairs += [ProofPair(first=a, second=b) for a, b in itertools.pairwise(HARD_TEXTS)]
     return tuple(pairs)

@@ -33,14 +33,18 @@ def inspect_keras_file(path: Path) -> KerasFile:
         with path.open("rb") as file:
             start = file.read(8)
         if start.startswith(b"PK"):
-            raise InputError(f"{path}: a .keras file that is cut off ({path.stat().st_size} bytes, its end is missing); copy it again")
+            raise InputError(
+                f"{path}: a .keras file that is cut off ({path.stat().st_size} bytes, its end is missing); copy it again"
+            )
         kind = "HDF5, the old .h5 format" if start.startswith(b"\x89HDF") else "something else"
         raise InputError(f"{path}: not a .keras file but {kind}; save the model with model.save('model.keras')")
     try:
         with zipfile.ZipFile(path) as archive:
             missing = [name for name in WANTED if name not in archive.namelist()]
             if missing:
-                raise InputError(f"{path}: a zip without {', '.join(missing)}, so not a .keras file; save the model with model.save('model.keras')")
+                raise InputError(
+                    f"{path}: a zip without {', '.join(missing)}, so not a .keras file; save the model with model.save('model.keras')"
+                )
             bad = archive.testzip()
             if bad:
                 raise InputError(f"{path}: {bad} in it is damaged; copy the file again")
@@ -52,5 +56,7 @@ def inspect_keras_file(path: Path) -> KerasFile:
         raise InputError(f"{path}: holds a {name}; supported are KerasHub's {' and '.join(ARCHITECTURES)}")
     inner = config.get("config", {})
     if not inner.get("preprocessor"):
-        raise InputError(f"{path}: the {name} has no preprocessor, so its tokenizer is not known; save it with preprocessor=…")
+        raise InputError(
+            f"{path}: the {name} has no preprocessor, so its tokenizer is not known; save it with preprocessor=…"
+        )
     return KerasFile(architecture=str(name), outputs=int(inner.get("num_classes", 0)))

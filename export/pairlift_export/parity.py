@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-
 from pairlift.encoder import Pair
 from pairlift.errors import AgreementError
 from pairlift.packing import Batch
@@ -138,10 +137,14 @@ def compare_logits(
     before, after = expected.argmax(axis=1), found.argmax(axis=1)
     flips = tuple(
         Flip(
-            first=pairs[i].first, second=pairs[i].second, expected=labels[before[i]], found=labels[after[i]],
-            expected_margin=_margin(reference[i]), found_margin=_margin(probabilities[i]),
-        )  # fmt: skip
-        for i in np.flatnonzero(before != after)
+            first=pairs[i].first,
+            second=pairs[i].second,
+            expected=labels[before[i]],
+            found=labels[after[i]],
+            expected_margin=_margin(reference[i]),
+            found_margin=_margin(probabilities[i]),
+        )
+        for i in np.flatnonzero(before != after).tolist()
     )
     return ArtefactParity(
         logits=_spread(np.abs(expected.astype(np.float64) - found)),

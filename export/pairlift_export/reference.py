@@ -16,7 +16,6 @@ import keras_hub
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-
 from pairlift.encoder import Pair
 from pairlift.errors import InputError
 

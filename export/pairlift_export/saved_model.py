@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-
 from pairlift_export.reference import BATCH_ROWS, Reference
 
 

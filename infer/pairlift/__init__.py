@@ -1,9 +1,9 @@
 """Score files of sentence pairs with onnxruntime alone.
 
-    from pairlift import Scorer
+from pairlift import Scorer
 
-    scorer = Scorer.open("out/bundle")
-    scorer.score([("a man sleeps", "the man is awake")])
+scorer = Scorer.open("out/bundle")
+scorer.score([("a man sleeps", "the man is awake")])
 """
 
 from pairlift.bundle import Bundle

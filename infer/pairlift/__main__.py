@@ -9,11 +9,12 @@ import click
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-from pairlift.cli import COMMANDS as RUNNER  # noqa: E402
-from pairlift.console import run_command  # noqa: E402
-from pairlift.version import __version__  # noqa: E402
-from pairlift_export.cli import COMMANDS as EXPORT  # noqa: E402
-from pairlift_training.cli import COMMANDS as TRAINING  # noqa: E402
+from pairlift_export.cli import COMMANDS as EXPORT
+from pairlift_training.cli import COMMANDS as TRAINING
+
+from pairlift.cli import COMMANDS as RUNNER
+from pairlift.console import run_command
+from pairlift.version import __version__
 
 
 class InOrder(click.Group):

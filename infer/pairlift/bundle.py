@@ -40,7 +40,9 @@ class Bundle:
         """
         root = Path(path)
         if root.is_file() or root.suffix == ".keras":
-            raise InputError(f"{root}: found a file, expected a bundle directory; make one with: pairlift export {root} BUNDLE")
+            raise InputError(
+                f"{root}: found a file, expected a bundle directory; make one with: pairlift export {root} BUNDLE"
+            )
         if not root.is_dir():
             raise InputError(f"{root}: no such bundle directory")
         try:
@@ -110,7 +112,9 @@ class Bundle:
                 if path.is_symlink():
                     raise BundleError(f"{path}: a symbolic link; a bundle holds plain files only")
                 if name in files and relative not in listed:
-                    raise BundleError(f"{path}: not listed in {MANIFEST}; a bundle holds what it was exported with and nothing else")
+                    raise BundleError(
+                        f"{path}: not listed in {MANIFEST}; a bundle holds what it was exported with and nothing else"
+                    )
 
 
 def _read_regular(root: Path, name: str) -> bytes:
@@ -122,7 +126,11 @@ def _read_regular(root: Path, name: str) -> bytes:
 
 
 def _altered(path: Path, listed: FileDigest, size: int) -> BundleError:
-    found = f"{size} bytes, expected {listed.size}" if size != listed.size else f"other bytes than sha256 {listed.sha256[:12]}…"
+    found = (
+        f"{size} bytes, expected {listed.size}"
+        if size != listed.size
+        else f"other bytes than sha256 {listed.sha256[:12]}…"
+    )
     return BundleError(f"{path}: altered since the export (found {found}); export the bundle again, or copy it whole")
 
 

@@ -12,10 +12,18 @@ VARIANTS = click.Choice(["fp32", "int8"])
 @click.argument("source", metavar="INPUT")
 @click.argument("output")
 @click.option("--variant", type=VARIANTS, default="fp32", show_default=True, help="Which graph of the bundle.")
-@click.option("--fields", help="Columns of the two texts: hypothesis=sentence2,premise=sentence1, or two in model order.")
-@click.option("--threads", type=click.IntRange(min=1), help="Batches computed at once; by default what CPU affinity and quota allow.")
+@click.option(
+    "--fields", help="Columns of the two texts: hypothesis=sentence2,premise=sentence1, or two in model order."
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Batches computed at once; by default what CPU affinity and quota allow.",
+)
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
-def score(bundle: str, source: str, output: str, variant: str, fields: str | None, threads: int | None, quiet: bool) -> int:
+def score(
+    bundle: str, source: str, output: str, variant: str, fields: str | None, threads: int | None, quiet: bool
+) -> int:
     """Score the pairs of INPUT (.csv, .tsv, .jsonl, or -) into OUTPUT.
 
     Example: pairlift score out/bundle pairs.csv scores.csv
@@ -60,7 +68,9 @@ def verify(bundle: str, everything: bool) -> None:
         scorer = Scorer(opened, name)
         result = replay(scorer)
         scorer.close()
-        click.echo(f"{name}: {result.pairs} golden pairs agree, largest difference {result.max_difference:.1e} (at most {result.tolerance:.1e})")
+        click.echo(
+            f"{name}: {result.pairs} golden pairs agree, largest difference {result.max_difference:.1e} (at most {result.tolerance:.1e})"
+        )
 
 
 @click.command()
@@ -85,7 +95,9 @@ def inspect(bundle: str, as_json: bool) -> None:
     click.echo(f"labels    {', '.join(manifest.labels)}")
     click.echo(f"fields    {', '.join(manifest.fields)} (first segment, second segment)")
     click.echo(f"length    {packing.sequence_length} tokens, truncation {packing.truncation}")
-    click.echo(f"inputs    {', '.join(f'{i.name} {i.dtype}' for i in manifest.inputs)}; output {manifest.output}, {manifest.activation}")
+    click.echo(
+        f"inputs    {', '.join(f'{i.name} {i.dtype}' for i in manifest.inputs)}; output {manifest.output}, {manifest.activation}"
+    )
     for name, variant in sorted(manifest.variants.items()):
         size = sum(f.size for f in manifest.groups[name])
         here = "" if opened.has(name) else ", not in this copy"
@@ -95,7 +107,9 @@ def inspect(bundle: str, as_json: bool) -> None:
         )
     groups = ", ".join(f"{name} {len(files)}" for name, files in sorted(manifest.groups.items()))
     click.echo(f"files     {groups}")
-    click.echo(f"versions  {', '.join(f'{k} {v}' for k, v in sorted(manifest.versions.items()) if k in SHOWN_VERSIONS)}")
+    click.echo(
+        f"versions  {', '.join(f'{k} {v}' for k, v in sorted(manifest.versions.items()) if k in SHOWN_VERSIONS)}"
+    )
 
 
 SHOWN_VERSIONS = ("pairlift", "keras", "keras-hub", "onnxruntime", "tokenizers")

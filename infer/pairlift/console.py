@@ -51,7 +51,11 @@ def run_command(command: Callable[[], object]) -> int:
         return SIGNALLED + signal.SIGPIPE
     except ModuleNotFoundError as error:
         command_name = sys.argv[1] if len(sys.argv) > 1 else ""
-        if command_name in EXTRAS and (error.name or "").split(".")[0] not in ("pairlift", "pairlift_export", "pairlift_training"):
+        if command_name in EXTRAS and (error.name or "").split(".")[0] not in (
+            "pairlift",
+            "pairlift_export",
+            "pairlift_training",
+        ):
             return report(missing_extra(command_name, EXTRAS[command_name]))
         traceback.print_exc()
         return INTERNAL

@@ -36,8 +36,8 @@ def map_fields(option: str | None, fields: tuple[str, ...]) -> dict[str, str]:
         return {field: field for field in fields}
     names = parse_list(option, "--fields")
     if any("=" in name for name in names):
-        given = dict(name.split("=", 1) if "=" in name else (name, name) for name in names)
-        if sorted(given) != sorted(fields) or "" in given.values():
+        given = {name.partition("=")[0]: name.partition("=")[2] or name for name in names}
+        if sorted(given) != sorted(fields) or any(name.endswith("=") for name in names):
             raise UsageError(f"--fields {option}: expected {','.join(f'{f}=COLUMN' for f in fields)}")
         return {field: given[field] for field in fields}
     if len(names) != len(fields):

@@ -76,12 +76,16 @@ def replay(scorer: Scorer, limit: int | None = None) -> Replay:
             )
     expected = np.array([pair.probabilities[variant] for pair in golden], np.float64)
     if expected.shape[1:] != (len(scorer.labels),):
-        raise RecordError(f"{bundle.path / GOLDEN}: found {expected.shape[1:]} probabilities, expected {len(scorer.labels)}")
+        raise RecordError(
+            f"{bundle.path / GOLDEN}: found {expected.shape[1:]} probabilities, expected {len(scorer.labels)}"
+        )
     difference = np.abs(scorer.score(pairs) - expected).max(axis=1)
     tolerance = bundle.manifest.variants[variant].tolerance + CPU_MARGIN
     worst = int(difference.argmax())
     if not difference[worst] <= tolerance:
-        advice = "use --variant fp32 here" if variant != "fp32" else "this machine's onnxruntime computes something else"
+        advice = (
+            "use --variant fp32 here" if variant != "fp32" else "this machine's onnxruntime computes something else"
+        )
         raise AgreementError(
             f"golden replay: variant {variant} differs by {difference[worst]:.2e} from the export on "
             f"{golden[worst].first[:40]!r}, expected at most {tolerance:.1e}; {advice}"

@@ -116,9 +116,9 @@ def _score_rows(
                 errors.append((row, error))
             else:
                 scored += 1
-        for row, error in sorted(errors, key=lambda item: item[0].number):
-            rejected[error.reason] += 1
-            rejects.write(_describe_reject(source, row, error))
+        for row, problem in sorted(errors, key=lambda item: item[0].number):
+            rejected[problem.reason] += 1
+            rejects.write(_describe_reject(source, row, problem))
         if progress:
             progress(len(chunk))
     return Outcome(scored=scored, rejected=dict(sorted(rejected.items())))
@@ -179,13 +179,13 @@ def _destination(output: str, source: str) -> Iterator[tuple[BinaryIO, IO[bytes]
         raise UsageError(f"{output}: is the input; choose another name for the output")
     with storage_errors(output), contextlib.ExitStack() as stack:
         target = stack.enter_context(_sibling(path))
-        rejects = stack.enter_context(_sibling(rejected))
-        yield target, rejects
-        for file in (rejects, target):
+        refused = stack.enter_context(_sibling(rejected))
+        yield target, refused
+        for file in (refused, target):
             file.flush()
             os.fsync(file.fileno())
-        if rejects.tell():
-            Path(rejects.name).replace(rejected)
+        if refused.tell():
+            Path(refused.name).replace(rejected)
         else:
             rejected.unlink(missing_ok=True)
         try:
@@ -217,5 +217,3 @@ def describe(outcome: Outcome, output: str) -> str:
     reasons = ", ".join(f"{reason} {count}" for reason, count in outcome.rejected.items())
     where = "above" if output == STREAM else f"in {rejects_path(output)}"
     return f"{outcome.scored} rows scored, {outcome.rows - outcome.scored} rejected ({reasons}): {where}"
-
-

@@ -101,7 +101,9 @@ def _calibration_error(confidence: NDArray[np.float32], right: NDArray[np.bool_]
     if not len(confidence):
         return 0.0
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-    gaps = [abs(float(confidence[bins == b].mean() - right[bins == b].mean())) * (bins == b).sum() for b in np.unique(bins)]
+    gaps = [
+        abs(float(confidence[bins == b].mean() - right[bins == b].mean())) * (bins == b).sum() for b in np.unique(bins)
+    ]
     return float(sum(gaps) / len(confidence))
 
 

@@ -37,15 +37,19 @@ def load(kind: type[R], data: bytes, where: str) -> R:
         raise RecordError(f"{where}: not valid JSON ({error}); expected a {kind.__name__} record") from None
     if not isinstance(value, dict):
         raise RecordError(f"{where}: found {_name(value)}, expected a JSON object ({kind.__name__} record)")
-    newest = next(f.default for f in dataclasses.fields(kind) if f.name == "format")  # type: ignore[arg-type]
+    newest: Any = next(f.default for f in dataclasses.fields(kind) if f.name == "format")  # type: ignore[arg-type]
     found = value.get("format")
     if type(found) is not int or found < 1:
         raise RecordError(f"{where}: format: found {found!r}, expected an integer from 1 to {newest}")
     if found > newest:
-        wanted = value.get("versions", {}).get("pairlift", "a newer version") if isinstance(value.get("versions"), dict) else "a newer version"
+        wanted = (
+            value.get("versions", {}).get("pairlift", "a newer version")
+            if isinstance(value.get("versions"), dict)
+            else "a newer version"
+        )
         raise RecordError(
             f"{where}: written in format {found}, this version reads up to {newest}; "
-            f'install pairlift {wanted} or newer: pip install --upgrade pairlift'
+            f"install pairlift {wanted} or newer: pip install --upgrade pairlift"
         )
     built: R = _build(kind, value, where)
     return built

@@ -14,7 +14,7 @@ from pairlift.bundle import Bundle
 from pairlift.encoder import Pair, PairEncoder, check_text
 from pairlift.errors import BundleError, RowError, UsageError
 from pairlift.packing import Batch, Tokens, pack, trim
-from pairlift.session import Session, count_threads, open_session
+from pairlift.session import count_threads, open_session
 
 Probabilities = NDArray[np.float32]
 
@@ -107,7 +107,9 @@ class Scorer:
                 pair = (pair[fields[0]], pair[fields[1]])
             first, second = pair
         except (KeyError, ValueError, TypeError):
-            raise RowError("not_a_pair", f"pair {index}: expected two texts, or a mapping with {' and '.join(fields)}") from None
+            raise RowError(
+                "not_a_pair", f"pair {index}: expected two texts, or a mapping with {' and '.join(fields)}"
+            ) from None
         return check_text(first, fields[0]), check_text(second, fields[1])
 
     def _score_window(self, pairs: list[Pair], out: Probabilities) -> None:

@@ -51,7 +51,9 @@ def open_session(model: bytes, where: str, disabled: list[str] | None = None) ->
             model, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled or SLOW_FUSIONS
         )
     except Exception as error:
-        raise BundleError(f"{where}: onnxruntime {onnxruntime.__version__} cannot load the graph: {_first_line(error)}") from error
+        raise BundleError(
+            f"{where}: onnxruntime {onnxruntime.__version__} cannot load the graph: {_first_line(error)}"
+        ) from error
     loaded: Session = session
     return loaded
 

@@ -33,7 +33,9 @@ def check_destination(path: Path, marker: str, force: bool) -> None:
     if not any(path.iterdir()):
         return
     if not (path / marker).is_file():
-        raise DestinationError(f"{path}: exists and holds no {marker}, so it is not ours to replace; choose another name")
+        raise DestinationError(
+            f"{path}: exists and holds no {marker}, so it is not ours to replace; choose another name"
+        )
     if not force:
         raise DestinationError(f"{path}: exists; choose another name, or add --force to replace it")
 
@@ -96,4 +98,6 @@ def storage_errors(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"{error.filename or path}: {error.strerror or error}; free space or mend it, then run the same command again") from error
+        raise StorageError(
+            f"{error.filename or path}: {error.strerror or error}; free space or mend it, then run the same command again"
+        ) from error

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-
 from pairlift.encoder import Pair, PairEncoder
 from pairlift.packing import Batch, Tokens, pack, trim
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import keras
 import keras_hub
-
 from pairlift.encoder import PairEncoder, read_keras_preprocessor
 from pairlift.errors import InputError, UsageError
 from pairlift_training.data import Rows
 from pairlift_training.recipe import Recipe
 from pairlift_training.vocabulary import derive_vocabulary, read_bytepairs, read_wordpieces
+
+
+BERT_DEVIATION = 0.02
 
 
 def build_classifier(recipe: Recipe, labels: int, rows: Rows, vocabulary: Path | None, merges: Path | None) -> Any:
@@ -34,15 +36,27 @@ def build_classifier(recipe: Recipe, labels: int, rows: Rows, vocabulary: Path |
             raise UsageError("--vocabulary and --merges are for a model from scratch; a preset has its own")
         return _from_preset(recipe, labels)
     if recipe.family == "bert":
-        tokens = read_wordpieces(vocabulary) if vocabulary else derive_vocabulary((t for p in rows.pairs for t in p), recipe.lowercase)
+        tokens = (
+            read_wordpieces(vocabulary)
+            if vocabulary
+            else derive_vocabulary((t for p in rows.pairs for t in p), recipe.lowercase)
+        )
         tokenizer = keras_hub.models.BertTokenizer(vocabulary=tokens, lowercase=recipe.lowercase)
-        kinds = (keras_hub.models.BertBackbone, keras_hub.models.BertTextClassifier, keras_hub.models.BertTextClassifierPreprocessor)
+        kinds = (
+            keras_hub.models.BertBackbone,
+            keras_hub.models.BertTextClassifier,
+            keras_hub.models.BertTextClassifierPreprocessor,
+        )
     else:
         if vocabulary is None or merges is None:
             raise UsageError("a RoBERTa from scratch needs --vocabulary vocab.json and --merges merges.txt")
         ids, rules = read_bytepairs(vocabulary, merges)
         tokenizer = keras_hub.models.RobertaTokenizer(vocabulary=ids, merges=rules)
-        kinds = (keras_hub.models.RobertaBackbone, keras_hub.models.RobertaTextClassifier, keras_hub.models.RobertaTextClassifierPreprocessor)
+        kinds = (
+            keras_hub.models.RobertaBackbone,
+            keras_hub.models.RobertaTextClassifier,
+            keras_hub.models.RobertaTextClassifierPreprocessor,
+        )
     backbone_kind, classifier_kind, preprocessor_kind = kinds
     backbone = backbone_kind(
         vocabulary_size=tokenizer.vocabulary_size(),
@@ -54,7 +68,9 @@ def build_classifier(recipe: Recipe, labels: int, rows: Rows, vocabulary: Path |
         max_sequence_length=recipe.sequence_length,
     )
     preprocessor = preprocessor_kind(tokenizer, sequence_length=recipe.sequence_length)
-    return classifier_kind(backbone, num_classes=labels, preprocessor=preprocessor, dropout=recipe.dropout)
+    classifier = classifier_kind(backbone, num_classes=labels, preprocessor=preprocessor, dropout=recipe.dropout)
+    _scale_kernels(classifier, recipe.width)
+    return classifier
 
 
 def read_encoder(classifier: Any) -> PairEncoder:
@@ -71,7 +87,20 @@ def load_classifier(path: Path) -> Any:
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:
-        raise InputError(f"{path}: Keras {keras.__version__} cannot load it: {str(error).strip().splitlines()[0][:200]}") from error
+        raise InputError(
+            f"{path}: Keras {keras.__version__} cannot load it: {str(error).strip().splitlines()[0][:200]}"
+        ) from error
+
+
+def _scale_kernels(classifier: Any, width: int) -> None:
+    """Give fresh kernels a standard deviation of 1 / sqrt(width).
+
+    KerasHub draws them with BERT's 0.02, which is meant for 768 wide; a narrow model then attends to everything
+    alike and is slow to learn that two words are the same.
+    """
+    for weight in classifier.trainable_weights:
+        if "kernel" in weight.path:
+            weight.assign(weight * (width**-0.5 / BERT_DEVIATION))
 
 
 def _from_preset(recipe: Recipe, labels: int) -> Any:
@@ -80,9 +109,13 @@ def _from_preset(recipe: Recipe, labels: int) -> Any:
         classifier = keras_hub.models.TextClassifier.from_preset(preset, num_classes=labels)
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise InputError(f"preset {preset!r}: KerasHub cannot load it: {reason}; expected a preset's name or a local preset directory") from error
+        raise InputError(
+            f"preset {preset!r}: KerasHub cannot load it: {reason}; expected a preset's name or a local preset directory"
+        ) from error
     expected = {"bert": "BertTextClassifier", "roberta": "RobertaTextClassifier"}[recipe.family]
     if type(classifier).__name__ != expected:
-        raise InputError(f"preset {preset!r}: is a {type(classifier).__name__}; the recipe's family {recipe.family} expects {expected}")
+        raise InputError(
+            f"preset {preset!r}: is a {type(classifier).__name__}; the recipe's family {recipe.family} expects {expected}"
+        )
     classifier.preprocessor.sequence_length = recipe.sequence_length
     return classifier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,15 @@ def train(
     if validation is None:
         rows, held = split_rows(rows, DEFAULT_FIELDS.index("premise"))
         if not held.pairs or not rows.pairs:
-            raise InputError(f"{data}: {len(rows.pairs) + len(held.pairs)} rows are too few to hold 5 % out; give --validation")
+            raise InputError(
+                f"{data}: {len(rows.pairs) + len(held.pairs)} rows are too few to hold 5 % out; give --validation"
+            )
     else:
         held = read_data(validation, DEFAULT_FIELDS, fields, label)
     last = read_data(test, DEFAULT_FIELDS, fields, label) if test else None
-    for part in (rows, held, last):
-        if part is not None:
-            check_labels(part, names)
+    for data_set in (rows, held, last):
+        if data_set is not None:
+            check_labels(data_set, names)
     if len(names) < 2:
         raise UsageError(f"--labels {labels}: expected two or more")
     _choose_backend(backend)
@@ -104,9 +107,13 @@ def train(
 @click.option("--fields", help="Columns of the two texts: hypothesis=COLUMN,premise=COLUMN.")
 @click.option("--label", help="Column of the label.  [default: label, or SNLI's gold_label]")
 @click.option("--variant", type=click.Choice(["fp32", "int8"]), default="fp32", show_default=True, help="Of a bundle.")
-@click.option("--backend", type=click.Choice(["jax", "tensorflow", "torch"]), default="jax", show_default=True, help="For a run.")
+@click.option(
+    "--backend", type=click.Choice(["jax", "tensorflow", "torch"]), default="jax", show_default=True, help="For a run."
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def evaluate(model: Path, data: str, fields: str | None, label: str | None, variant: str, backend: str, as_json: bool) -> None:
+def evaluate(
+    model: Path, data: str, fields: str | None, label: str | None, variant: str, backend: str, as_json: bool
+) -> None:
     """Measure a run or a bundle on labelled DATA.
 
     Example: pairlift evaluate out/bundle sample:nli[test]
@@ -123,6 +130,9 @@ def evaluate(model: Path, data: str, fields: str | None, label: str | None, vari
 def _choose_backend(backend: str) -> None:
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if backend != "tensorflow" and "tensorflow" not in sys.modules:
+        # KerasHub imports TensorFlow when it is there, which costs seconds and memory, and nothing here needs it.
+        sys.modules["tensorflow"] = sys.modules["tensorflow_text"] = None  # type: ignore[assignment]
 
 
 COMMANDS = (train, evaluate)

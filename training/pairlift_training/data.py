@@ -106,7 +106,9 @@ def check_labels(rows: Rows, labels: tuple[str, ...]) -> None:
     unknown = sorted(set(rows.labels) - set(labels))
     if unknown:
         count = sum(label == unknown[0] for label in rows.labels)
-        raise InputError(f"{rows.source}: unknown label {unknown[0]!r} in {count} rows, expected one of {', '.join(labels)}")
+        raise InputError(
+            f"{rows.source}: unknown label {unknown[0]!r} in {count} rows, expected one of {', '.join(labels)}"
+        )
 
 
 def split_rows(rows: Rows, place: int, share: float = HELD_OUT_SHARE) -> tuple[Rows, Rows]:
@@ -188,7 +190,9 @@ def _find_columns(
     wanted["label"] = label or (SNLI_COLUMNS["label"] if snli else "label")
     check_columns(found, {f: wanted[f] for f in fields}, name)
     if wanted["label"] not in found:
-        raise UsageError(f"{name}: no label column {wanted['label']!r}; found {', '.join(found)}; say which it is with --label COLUMN")
+        raise UsageError(
+            f"{name}: no label column {wanted['label']!r}; found {', '.join(found)}; say which it is with --label COLUMN"
+        )
     return wanted
 
 
@@ -215,7 +219,9 @@ def _read_tfds(name: str, split: str, fields: tuple[str, ...]) -> tuple[tuple[st
     try:
         data, info = tfds.load(name, split=split, with_info=True)
     except Exception as error:
-        raise InputError(f"tfds:{name}[{split}]: TensorFlow Datasets cannot load it: {str(error).strip().splitlines()[0]}") from error
+        raise InputError(
+            f"tfds:{name}[{split}]: TensorFlow Datasets cannot load it: {str(error).strip().splitlines()[0]}"
+        ) from error
     missing = [f for f in (*fields, "label") if f not in info.features]
     if missing:
         raise UsageError(f"tfds:{name}: no feature {missing[0]!r}; found {', '.join(info.features)}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-
 from pairlift.bundle import Bundle
 from pairlift.errors import UsageError
 from pairlift.manifest import MANIFEST

@@ -13,8 +13,6 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
-
 from pairlift import record
 from pairlift.digest import sha256_file
 from pairlift.errors import AgreementError
@@ -26,6 +24,7 @@ from pairlift_training.data import Rows, hold_out
 from pairlift_training.predict import predict_probabilities
 from pairlift_training.recipe import Recipe
 from pairlift_training.run import HISTORY, MODEL, RUN, Run
+from tqdm import tqdm
 
 HELD_OUT_PAIRS = 256
 PACKAGES = ("keras", "keras-hub", "jax", "tensorflow", "torch", "numpy", "tokenizers")
@@ -157,13 +156,21 @@ class _Watch(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._start = time.monotonic()
-        self._bar = tqdm(total=self._steps, desc=f"epoch {epoch + 1}", unit=" steps", leave=False, disable=True if self._quiet else None)
+        self._bar = tqdm(
+            total=self._steps,
+            desc=f"epoch {epoch + 1}",
+            unit=" steps",
+            leave=False,
+            disable=True if self._quiet else None,
+        )
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._bar.update()
         loss = float((logs or {}).get("loss", 0.0))
         if not np.isfinite(loss):
-            raise AgreementError(f"the loss became {loss} at step {batch + 1}; lower the learning rate with --learning-rate")
+            raise AgreementError(
+                f"the loss became {loss} at step {batch + 1}; lower the learning rate with --learning-rate"
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._bar.close()

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-
 from pairlift.encoder import Pair
 from pairlift.scorer import softmax
 from pairlift_training.batches import Encoded
@@ -22,7 +21,11 @@ def predict_probabilities(classifier: Any, pairs: list[Pair]) -> NDArray[np.floa
     A head that ends in softmax is taken as it is, another's outputs are logits.
     """
     outputs = predict_outputs(classifier, Encoded(read_encoder(classifier), pairs))
-    activation = keras.activations.serialize(getattr(classifier, "activation", None)) if getattr(classifier, "activation", None) else "linear"
+    activation = (
+        keras.activations.serialize(getattr(classifier, "activation", None))
+        if getattr(classifier, "activation", None)
+        else "linear"
+    )
     return outputs if activation == "softmax" else softmax(outputs)
 
 

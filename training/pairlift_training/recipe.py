@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pairlift import record
-from pairlift.errors import UsageError
+from pairlift.errors import RecordError, UsageError
 
 FAMILIES = ("bert", "roberta")
 
@@ -78,7 +78,7 @@ def load_recipe(name: str, overrides: dict[str, Any]) -> Recipe:
     try:
         values: dict[str, Any] = {"name": Path(name).stem, "format": 1, **tomllib.loads(text)}
         recipe = record.load(Recipe, record.dump({**values, **overrides}), f"recipe {name}")
-    except (tomllib.TOMLDecodeError, record.RecordError) as error:
+    except (tomllib.TOMLDecodeError, RecordError) as error:
         raise UsageError(f"{error}") from None
     _check(recipe)
     return recipe

@@ -92,5 +92,7 @@ def read_run(path: Path) -> Run:
     if not (path / MODEL).is_file():
         raise InputError(f"{path / MODEL}: missing; copy the run whole, or train it again")
     if sha256_file(path / MODEL) != run.model_sha256:
-        raise InputError(f"{path / MODEL}: altered since the training (sha256 is not that of {RUN}); export the file itself with --labels and --fields")
+        raise InputError(
+            f"{path / MODEL}: altered since the training (sha256 is not that of {RUN}); export the file itself with --labels and --fields"
+        )
     return run

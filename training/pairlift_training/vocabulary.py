@@ -38,7 +38,9 @@ def read_wordpieces(path: Path) -> list[str]:
     tokens = [token.rstrip() for token in (tokens[:-1] if tokens[-1] == "" else tokens)]
     missing = [token for token in SPECIAL if token not in tokens]
     if missing:
-        raise InputError(f"{path}: no {', '.join(missing)} among {len(tokens)} tokens; expected a BERT vocabulary, one token a line")
+        raise InputError(
+            f"{path}: no {', '.join(missing)} among {len(tokens)} tokens; expected a BERT vocabulary, one token a line"
+        )
     return tokens
 
 

@@ -22,13 +22,12 @@ class DelimitedReader:
     def __init__(self, file: BinaryIO, source: str, delimiter: str) -> None:
         csv.field_size_limit(FIELD_LIMIT)
         self._source = source
-        self._text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        self._text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="" if delimiter == "," else "\n")
         self._rows: Iterator[list[str]]
+        self._csv: Any = None
         if delimiter == ",":
-            self._csv = csv.reader(self._text, delimiter=delimiter, strict=True)
-            self._rows = self._csv
+            self._rows = self._csv = csv.reader(self._text, delimiter=delimiter, strict=True)
         else:
-            self._csv = None
             self._rows = (line.rstrip("\r\n").split("\t") for line in self._lines())
         self._line = 0
         header = self._next()
@@ -47,13 +46,17 @@ class DelimitedReader:
             fields = self._next()
             if fields is None:
                 return
-            if not fields or fields == [""] and len(columns) > 1:
+            if not fields or (fields == [""] and len(columns) > 1):
                 continue
             error = None
             if len(fields) != len(columns):
                 error = RowError("ragged_row", f"expected {len(columns)} fields, found {len(fields)}")
             yield Row(
-                number=number, line=line, values=dict(zip(columns, fields, strict=False)), raw="\t".join(fields), error=error
+                number=number,
+                line=line,
+                values=dict(zip(columns, fields, strict=False)),
+                raw="\t".join(fields),
+                error=error,
             )
             number += 1
 
@@ -67,9 +70,13 @@ class DelimitedReader:
         try:
             return next(self._rows, None)
         except UnicodeDecodeError as error:
-            raise InputError(f"{self._source}: not UTF-8 ({error.reason} after line {line - 1}); convert the file to UTF-8") from None
+            raise InputError(
+                f"{self._source}: not UTF-8 ({error.reason} after line {line - 1}); convert the file to UTF-8"
+            ) from None
         except csv.Error as error:
-            raise InputError(f"{self._source}:{line}: not CSV ({error}); expected RFC 4180: quotes doubled inside quoted fields") from None
+            raise InputError(
+                f"{self._source}:{line}: not CSV ({error}); expected RFC 4180: quotes doubled inside quoted fields"
+            ) from None
 
 
 class DelimitedWriter:
@@ -96,10 +103,14 @@ class DelimitedWriter:
             raise RowError("column_taken", f"the row has a column {taken[0]!r} already")
         unknown = [name for name in row.values if name not in given]
         if unknown:
-            raise RowError("unknown_column", f"key {unknown[0]!r} is not among the first row's, which are the output's columns")
+            raise RowError(
+                "unknown_column", f"key {unknown[0]!r} is not among the first row's, which are the output's columns"
+            )
         fields = [_to_text(row.values.get(name)) for name in given]
         if self._delimiter == "\t" and any(c in field for field in fields for c in "\t\r\n"):
-            raise RowError("unwritable", "a tab or line end inside a value, which unquoted TSV cannot hold; write CSV or JSONL")
+            raise RowError(
+                "unwritable", "a tab or line end inside a value, which unquoted TSV cannot hold; write CSV or JSONL"
+            )
         if self._given is None:
             self._given = given
             self._write_fields([*given, *self._added])

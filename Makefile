@@ -1,0 +1,55 @@
+# Everything below works on a fresh clone with Python 3.11 and make: .venv is made when it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN ?= out/run
+BUNDLE ?= out/bundle
+
+.DEFAULT_GOAL := help
+.PHONY: help export test lint format clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 18
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] >= (3, 11) else "pairlift needs Python 3.11 or newer, found " + sys.version.split()[0] + "; say which with PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[training,export,tfds,dev]'
+	@touch $@
+
+export: $(VENV)/installed ## Train, export and score the embedded example; yours with RUN=run BUNDLE=bundle
+ifeq ($(origin RUN),file)
+	@mkdir -p out
+	$(BIN)/pairlift train sample:nli $(RUN) --force
+	$(BIN)/pairlift export $(RUN) $(BUNDLE) --force
+	$(BIN)/pairlift verify $(BUNDLE)
+	@rm -f out/scores.csv
+	$(BIN)/pairlift score $(BUNDLE) docs/pairs.csv out/scores.csv
+	@head -n 4 out/scores.csv
+	@echo
+	@echo "made:  $(RUN)         the trained model (model.keras, run.json, history.csv)"
+	@echo "       $(BUNDLE)      the bundle: ONNX, SavedModel, tokenizer, proof (parity.json)"
+	@echo "       out/scores.csv  docs/pairs.csv with a prediction and probabilities for each row"
+	@echo "next:  $(BIN)/pairlift inspect $(BUNDLE)"
+	@echo "       $(BIN)/pairlift evaluate $(BUNDLE) 'sample:nli[test]'"
+	@echo "       make export RUN=your-run BUNDLE=your-bundle   (pairlift train --help says how to make a run)"
+else
+	$(BIN)/pairlift export $(RUN) $(BUNDLE)
+	$(BIN)/pairlift verify $(BUNDLE)
+	@echo "next:  $(BIN)/pairlift score $(BUNDLE) pairs.csv scores.csv"
+endif
+
+test: $(VENV)/installed ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed ## Run ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed ## Format the code
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

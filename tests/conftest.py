@@ -1,0 +1,53 @@
+"""What the tests share: the small bundle, the corpus, and the command line in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+ROOT = Path(__file__).parent.parent
+SMALL_BUNDLE = ROOT / "tests/data/bundle"
+CORPUS = Path(os.environ.get("PAIRLIFT_DATA", ROOT.parent / "shared/data"))
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the corpus tests where the corpus is not there."""
+    if not CORPUS.is_dir():
+        for item in items:
+            if item.get_closest_marker("corpus"):
+                item.add_marker(pytest.mark.skip(reason=f"no corpus at {CORPUS}"))
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A copy of the small committed bundle, to read or to spoil."""
+    return Path(shutil.copytree(SMALL_BUNDLE, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def pairlift() -> Run:
+    """The command line, as a user runs it."""
+
+    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pairlift", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, **options)  # type: ignore[call-overload]
+
+    return run
+
+
+def read_vocabulary() -> list[str]:
+    """Return BERT's own uncased vocabulary."""
+    return (CORPUS / "vocab/bert_uncased_vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
