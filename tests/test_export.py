@@ -1,0 +1,221 @@
+"""An export is a bundle that agrees with Keras on raw text, or no bundle."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from conftest import Run
+from models import make_classifier, raw_text_logits, save_classifier
+from pairlift import Scorer
+from pairlift.scorer import softmax
+from pairlift_export.hard import hard_pairs
+
+pytestmark = pytest.mark.keras
+
+NAMES = ("--labels", "entailment,neutral,contradiction", "--fields", "hypothesis,premise")
+PAIRS = [(pair.first, pair.second) for pair in hard_pairs() if "\0" not in pair.first + pair.second][:80]
+
+
+def nothing_left(folder: Path, *kept: str) -> bool:
+    """Whether a failed export left nothing behind."""
+    return sorted(path.name for path in folder.iterdir()) == sorted(kept)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_raw_text_scores_are_keras_own(pairlift: Run, tmp_path: Path, family: str) -> None:
+    model = save_classifier(tmp_path / "model.keras", family)
+    done = pairlift("export", tmp_path / "model.keras", tmp_path / "bundle", *NAMES)
+    assert done.returncode == 0, done.stderr
+    assert "pairs equal to KerasHub's" in done.stdout
+    scores = Scorer.open(tmp_path / "bundle").score(PAIRS)
+    expected = softmax(raw_text_logits(model, PAIRS))
+    assert np.ptp(expected, axis=0).min() > 0.1, "a model whose answers are all alike would prove nothing"
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_a_bundle_says_what_it_holds(pairlift: Run, tmp_path: Path) -> None:
+    save_classifier(tmp_path / "model.keras")
+    assert pairlift("export", tmp_path / "model.keras", tmp_path / "bundle", *NAMES).returncode == 0
+    graph = onnx.load(tmp_path / "bundle/model.onnx").graph
+    assert {i.name for i in graph.input} == {"token_ids", "padding_mask", "segment_ids"}
+    for value in graph.input:
+        assert [d.dim_param for d in value.type.tensor_type.shape.dim] == ["batch", "sequence"]
+    assert [o.name for o in graph.output] == ["logits"]
+    assert [d.dim_param or d.dim_value for d in graph.output[0].type.tensor_type.shape.dim] == ["batch", 3]
+    parity = json.loads((tmp_path / "bundle/parity.json").read_text())
+    assert parity["tokens"]["equal"] == parity["tokens"]["compared"] == parity["pairs"] > 100
+    assert parity["artefacts"]["fp32"]["companions"] <= 1e-6
+    manifest = json.loads((tmp_path / "bundle/manifest.json").read_text())
+    assert manifest["packing"]["sequence_length"] == 16
+    assert set(manifest["groups"]) == {"runtime", "fp32", "proof", "saved_model"}
+    listed = {file["path"] for files in manifest["groups"].values() for file in files}
+    there = {p.relative_to(tmp_path / "bundle").as_posix() for p in (tmp_path / "bundle").rglob("*") if p.is_file()}
+    assert there == listed | {"manifest.json"}
+
+
+def test_a_softmax_head_is_taken_before_the_softmax(pairlift: Run, tmp_path: Path) -> None:
+    model = save_classifier(tmp_path / "model.keras", activation="softmax")
+    assert pairlift("export", tmp_path / "model.keras", tmp_path / "bundle", *NAMES).returncode == 0
+    scores = Scorer.open(tmp_path / "bundle").score(PAIRS)
+    np.testing.assert_allclose(scores, raw_text_logits(model, PAIRS), atol=1e-5)
+
+
+def test_another_activation_is_refused(pairlift: Run, tmp_path: Path) -> None:
+    save_classifier(tmp_path / "model.keras", activation="sigmoid")
+    done = pairlift("export", tmp_path / "model.keras", tmp_path / "bundle", *NAMES)
+    assert done.returncode == 3
+    assert "the head's activation is 'sigmoid', expected none or softmax" in done.stderr
+    assert nothing_left(tmp_path, "model.keras")
+
+
+def test_a_bfloat16_file_is_exported_in_float32(pairlift: Run, tmp_path: Path) -> None:
+    model = save_classifier(tmp_path / "model.keras", dtype="mixed_bfloat16")
+    done = pairlift("export", tmp_path / "model.keras", tmp_path / "bundle", *NAMES)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "bundle/manifest.json").read_text())["source"]["dtype_policy"] == "mixed_bfloat16"
+    exact = make_classifier()
+    exact.set_weights(model.get_weights())
+    scores = Scorer.open(tmp_path / "bundle").score(PAIRS)
+    np.testing.assert_allclose(scores, softmax(raw_text_logits(exact, PAIRS)), atol=1e-5)
+
+
+def test_the_users_own_pairs_are_compared(pairlift: Run, tmp_path: Path) -> None:
+    save_classifier(tmp_path / "model.keras")
+    lines = [{"sentence1": f"the dog runs {i}", "sentence2": "a cat", "gold_label": "neutral"} for i in range(600)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = pairlift("export", tmp_path / "model.keras", tmp_path / "bundle", *NAMES, "--pairs", tmp_path / "mine.jsonl")
+    assert done.returncode == 0, done.stderr
+    parity = json.loads((tmp_path / "bundle/parity.json").read_text())
+    assert parity["pairs_source"] == "mine.jsonl"
+    assert parity["pairs"] - parity["hard_pairs"] == 256
+    assert parity["keras_accuracy"] is not None
+
+
+def spoil(path: Path, **changes: Any) -> None:
+    """Write a zip that says it is a model of another class."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(changes))
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("model.weights.h5", b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("no.keras", None, "no such file; expected a run directory or a .keras file"),
+        ("text.keras", b"hello", "not a .keras file but something else"),
+        ("old.h5", b"\x89HDF\r\n\x1a\n", "not a .keras file but HDF5, the old .h5 format"),
+        ("cut.keras", b"PK\x03\x04" + b"\0" * 100, "a .keras file that is cut off (104 bytes"),
+    ],
+)
+def test_what_is_not_a_model_is_refused(pairlift: Run, tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = pairlift("export", tmp_path / name, tmp_path / "bundle", *NAMES)
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert message in done.stderr
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_truncated_model_is_refused(pairlift: Run, tmp_path: Path) -> None:
+    save_classifier(tmp_path / "whole.keras")
+    data = (tmp_path / "whole.keras").read_bytes()
+    (tmp_path / "model.keras").write_bytes(data[: len(data) // 2])
+    done = pairlift("export", tmp_path / "model.keras", tmp_path / "bundle", *NAMES)
+    assert done.returncode == 3
+    assert "cut off" in done.stderr
+
+
+def test_another_architecture_is_refused(pairlift: Run, tmp_path: Path) -> None:
+    spoil(tmp_path / "model.keras", class_name="GemmaCausalLM", config={})
+    done = pairlift("export", tmp_path / "model.keras", tmp_path / "bundle", *NAMES)
+    assert done.returncode == 3
+    assert "holds a GemmaCausalLM; supported are KerasHub's BertTextClassifier and RobertaTextClassifier" in done.stderr
+
+
+def test_a_plain_keras_model_is_refused(pairlift: Run, tmp_path: Path) -> None:
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "model.keras")
+    done = pairlift("export", tmp_path / "model.keras", tmp_path / "bundle", *NAMES)
+    assert done.returncode == 3
+    assert "holds a Sequential" in done.stderr
+
+
+def test_a_file_without_names_asks_for_them(pairlift: Run, tmp_path: Path) -> None:
+    save_classifier(tmp_path / "model.keras")
+    done = pairlift("export", tmp_path / "model.keras", tmp_path / "bundle")
+    assert done.returncode == 2
+    assert "add --labels and --fields, in model order" in done.stderr
+
+
+def test_another_number_of_labels_is_refused(pairlift: Run, tmp_path: Path) -> None:
+    save_classifier(tmp_path / "model.keras")
+    done = pairlift("export", tmp_path / "model.keras", tmp_path / "bundle", "--labels", "yes,no", "--fields", "a,b")
+    assert done.returncode == 2
+    assert "the head has 3 outputs, found 2 labels (yes, no)" in done.stderr
+
+
+def test_a_strangers_directory_is_never_replaced(pairlift: Run, tmp_path: Path) -> None:
+    save_classifier(tmp_path / "model.keras")
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle/precious").write_text("x")
+    done = pairlift("export", tmp_path / "model.keras", tmp_path / "bundle", *NAMES, "--force")
+    assert done.returncode == 7
+    assert "holds no manifest.json, so it is not ours to replace" in done.stderr
+    assert (tmp_path / "bundle/precious").read_text() == "x"
+
+
+def test_a_bundle_is_replaced_only_with_force(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
+    save_classifier(tmp_path / "model.keras")
+    before = (bundle / "manifest.json").read_bytes()
+    refused = pairlift("export", tmp_path / "model.keras", bundle, *NAMES)
+    assert (refused.returncode, (bundle / "manifest.json").read_bytes()) == (7, before)
+    assert "add --force to replace it" in refused.stderr
+    assert pairlift("export", tmp_path / "model.keras", bundle, *NAMES, "--force").returncode == 0
+    assert (bundle / "saved_model").is_dir()
+    assert nothing_left(tmp_path, "model.keras", "bundle")
+
+
+WRONG_GRAPH = """
+import sys
+from pathlib import Path
+import numpy, onnx
+from pairlift_export import artefacts, worker
+write = artefacts.write_onnx
+def wrong(reference, path):
+    write(reference, path)
+    model = onnx.load(path)
+    for weight in model.graph.initializer:
+        if weight.name.endswith("logits/kernel"):
+            values = onnx.numpy_helper.to_array(weight)[:, ::-1].copy()
+            weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    onnx.save(model, path)
+artefacts.write_onnx = wrong
+sys.exit(worker.main(Path(sys.argv[1])))
+"""
+
+
+def test_a_graph_that_disagrees_is_no_bundle(tmp_path: Path) -> None:
+    from pairlift import record
+    from pairlift.manifest import Source
+    from pairlift_export.job import ExportJob
+
+    save_classifier(tmp_path / "model.keras")
+    (tmp_path / "stage").mkdir()
+    job = ExportJob(
+        model=str(tmp_path / "model.keras"), stage=str(tmp_path / "stage"), labels=("a", "b", "c"), fields=("x", "y"), graph="auto",
+        pairs=(), pairs_source="none given", source=Source(name="m", model_sha256="0", dtype_policy=""),
+    )  # fmt: skip
+    (tmp_path / "job.json").write_bytes(record.dump(job))
+    done = subprocess.run([sys.executable, "-c", WRONG_GRAPH, str(tmp_path / "job.json")], capture_output=True, text=True, check=False)
+    assert done.returncode == 10, done.stderr
+    assert "parity failed: fp32 is" in done.stderr
+    assert "expected at most 1e-05" in done.stderr
