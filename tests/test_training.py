@@ -138,17 +138,32 @@ def test_a_premise_stands_on_one_side_of_the_split(tmp_path: Path) -> None:
     assert not {p for _, p in train.pairs} & {p for _, p in held.pairs}
 
 
-class FakeFeatures(dict[str, Any]):
-    """Features of a data set, as TensorFlow Datasets describes them."""
-
-
 def test_tfds_is_read_by_its_own_splits_and_label_names(monkeypatch: pytest.MonkeyPatch) -> None:
     tfds = pytest.importorskip("tensorflow_datasets")
+    asked, load = [], tfds.load
+
+    def watched(name: str, **options: Any) -> Any:
+        asked.append((name, options["split"]))
+        data, info = load(name, **options)
+        return data.enumerate().map(_unlabel), info
+
+    def _unlabel(i: Any, row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "label": row["label"] * 0 - 1 if i < 10 else row["label"]}
+
+    monkeypatch.setattr(tfds, "load", watched)
     with tfds.testing.mock_data(num_examples=30):
         rows = read_data("tfds:snli[train[:20%]]", FIELDS)
+    assert asked == [("snli", "train[:20%]")]
     assert rows.names == ("entailment", "neutral", "contradiction")
-    assert len(rows.pairs) + sum(rows.filtered.values()) == 6
+    assert (len(rows.pairs), rows.filtered) == (20, {"no_label": 10})
+    assert set(rows.labels) <= set(rows.names)
     assert all(isinstance(first, str) and isinstance(second, str) for first, second in rows.pairs)
+
+
+def test_a_tfds_data_set_that_cannot_be_loaded_is_an_input_error() -> None:
+    pytest.importorskip("tensorflow_datasets")
+    with pytest.raises(InputError, match=r"tfds:no_such_set\[train\]: TensorFlow Datasets cannot load it"):
+        read_data("tfds:no_such_set", FIELDS)
 
 
 @pytest.mark.parametrize(
