@@ -10,7 +10,33 @@ import keras_hub
 import numpy as np
 from tokenizers.pre_tokenizers import ByteLevel
 
-WORDS = "a an the man woman boy girl dog cat is are not in on at park street house red blue two three sleeps runs eats".split()
+WORDS = [
+    "a",
+    "an",
+    "the",
+    "man",
+    "woman",
+    "boy",
+    "girl",
+    "dog",
+    "cat",
+    "is",
+    "are",
+    "not",
+    "in",
+    "on",
+    "at",
+    "park",
+    "street",
+    "house",
+    "red",
+    "blue",
+    "two",
+    "three",
+    "sleeps",
+    "runs",
+    "eats",
+]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = list("abcdefghijklmnopqrstuvwxyz.,!?'")
 

@@ -10,11 +10,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = {"keras", "keras_hub", "tensorflow", "tensorflow_text", "jax", "torch", "tf2onnx", "onnx", "tensorflow_datasets"}
+HEAVY = {
+    "keras",
+    "keras_hub",
+    "tensorflow",
+    "tensorflow_text",
+    "jax",
+    "torch",
+    "tf2onnx",
+    "onnx",
+    "tensorflow_datasets",
+}
 RUNNER = {"numpy", "onnxruntime", "tokenizers", "orjson", "click", "tqdm"}
 PACKAGES = {
     "infer/pairlift": RUNNER | {"pairlift"},
-    "training/pairlift_training": RUNNER | {"pairlift", "pairlift_training", "keras", "keras_hub", "tensorflow_datasets"},
+    "training/pairlift_training": RUNNER
+    | {"pairlift", "pairlift_training", "keras", "keras_hub", "tensorflow_datasets"},
     "export/pairlift_export": RUNNER
     | {"pairlift", "pairlift_export", "pairlift_training", "keras", "keras_hub", "tensorflow", "tf2onnx", "onnx"},
 }
@@ -54,7 +65,9 @@ def test_no_module_lies_between_a_source_root_and_its_package() -> None:
 
 def run_fresh(code: str, **environment: str) -> str:
     """Run code in a process of its own and return what it printed."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment or None, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment or None, check=True
+    )
     return done.stdout
 
 

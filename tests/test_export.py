@@ -117,7 +117,9 @@ def spoil(path: Path, **changes: Any) -> None:
         ("cut.keras", b"PK\x03\x04" + b"\0" * 100, "a .keras file that is cut off (104 bytes"),
     ],
 )
-def test_what_is_not_a_model_is_refused(pairlift: Run, tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+def test_what_is_not_a_model_is_refused(
+    pairlift: Run, tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     done = pairlift("export", tmp_path / name, tmp_path / "bundle", *NAMES)
@@ -215,7 +217,9 @@ def test_a_graph_that_disagrees_is_no_bundle(tmp_path: Path) -> None:
         pairs=(), pairs_source="none given", source=Source(name="m", model_sha256="0", dtype_policy=""),
     )  # fmt: skip
     (tmp_path / "job.json").write_bytes(record.dump(job))
-    done = subprocess.run([sys.executable, "-c", WRONG_GRAPH, str(tmp_path / "job.json")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", WRONG_GRAPH, str(tmp_path / "job.json")], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 10, done.stderr
     assert "parity failed: fp32 is" in done.stderr
     assert "expected at most 1e-05" in done.stderr

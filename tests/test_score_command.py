@@ -51,7 +51,9 @@ def test_columns_pass_through_and_scores_follow(pairlift: Run, bundle: Path, pai
 
 
 def test_json_lines_pass_through_byte_for_byte(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
-    line = '{"id": 12345678901234567890, "hypothesis": "a cat", "n": 1.50, "premise": "caf\\u00e9", "x": {"b":1, "a":[]}}'
+    line = (
+        '{"id": 12345678901234567890, "hypothesis": "a cat", "n": 1.50, "premise": "caf\\u00e9", "x": {"b":1, "a":[]}}'
+    )
     (tmp_path / "in.jsonl").write_text(line + "\n\n" + line)
     assert pairlift("score", bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl").returncode == 0
     written = (tmp_path / "out.jsonl").read_text().splitlines()
@@ -62,12 +64,18 @@ def test_json_lines_pass_through_byte_for_byte(pairlift: Run, bundle: Path, tmp_
 
 @pytest.mark.parametrize("kind_in", ["csv", "tsv", "jsonl"])
 @pytest.mark.parametrize("kind_out", ["csv", "tsv", "jsonl"])
-def test_any_format_goes_into_any_other(pairlift: Run, bundle: Path, tmp_path: Path, kind_in: str, kind_out: str) -> None:
+def test_any_format_goes_into_any_other(
+    pairlift: Run, bundle: Path, tmp_path: Path, kind_in: str, kind_out: str
+) -> None:
     source, output = tmp_path / f"in.{kind_in}", tmp_path / f"out.{kind_out}"
     if kind_in == "jsonl":
         source.write_text('{"premise": "the dog", "hypothesis": "a cat"}\n' * 3)
     else:
-        source.write_text("premise,hypothesis\nthe dog,a cat\nthe dog,a cat\nthe dog,a cat\n".replace(",", "\t" if kind_in == "tsv" else ","))
+        source.write_text(
+            "premise,hypothesis\nthe dog,a cat\nthe dog,a cat\nthe dog,a cat\n".replace(
+                ",", "\t" if kind_in == "tsv" else ","
+            )
+        )
     assert pairlift("score", bundle, source, output).returncode == 0
     if kind_out == "jsonl":
         rows = [json.loads(line) for line in output.read_text().splitlines()]
@@ -88,7 +96,9 @@ def test_a_stream_goes_through(pairlift: Run, bundle: Path) -> None:
 def test_other_columns_are_named_with_fields(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("sentence1,sentence2\nthe dog,a cat\n")
     (tmp_path / "ref.csv").write_text("premise,hypothesis\nthe dog,a cat\n")
-    named = pairlift("score", bundle, tmp_path / "in.csv", tmp_path / "a.csv", "--fields", "hypothesis=sentence2,premise=sentence1")
+    named = pairlift(
+        "score", bundle, tmp_path / "in.csv", tmp_path / "a.csv", "--fields", "hypothesis=sentence2,premise=sentence1"
+    )
     bare = pairlift("score", bundle, tmp_path / "in.csv", tmp_path / "b.csv", "--fields", "sentence2,sentence1")
     pairlift("score", bundle, tmp_path / "ref.csv", tmp_path / "c.csv")
     assert (named.returncode, bare.returncode) == (0, 0)
@@ -97,7 +107,9 @@ def test_other_columns_are_named_with_fields(pairlift: Run, bundle: Path, tmp_pa
     assert scores[0] == scores[1] == scores[2]
 
 
-def test_a_bad_row_is_rejected_with_its_reason_and_the_others_are_scored(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
+def test_a_bad_row_is_rejected_with_its_reason_and_the_others_are_scored(
+    pairlift: Run, bundle: Path, tmp_path: Path
+) -> None:
     lines = [
         '{"premise": "a", "hypothesis": "b"}', "{broken", '{"premise": "a"}', '{"premise": 1, "hypothesis": "b"}', "[1]",
         '{"premise": "a", "hypothesis": "b", "prediction": 1}', '{"premise": "\\ud800", "hypothesis": "b"}',
@@ -106,7 +118,9 @@ def test_a_bad_row_is_rejected_with_its_reason_and_the_others_are_scored(pairlif
     (tmp_path / "in.jsonl").write_text("\n".join(lines))
     done = pairlift("score", bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert done.returncode == 1
-    assert done.stderr.startswith("2 rows scored, 6 rejected (bad_json 2, column_taken 1, missing_field 1, not_an_object 1, not_text 1)")
+    assert done.stderr.startswith(
+        "2 rows scored, 6 rejected (bad_json 2, column_taken 1, missing_field 1, not_an_object 1, not_text 1)"
+    )
     rejects = [json.loads(line) for line in (tmp_path / "out.jsonl.rejects.jsonl").read_text().splitlines()]
     assert [(r["row"], r["line"], r["reason"]) for r in rejects] == [
         (1, 2, "bad_json"), (2, 3, "missing_field"), (3, 4, "not_text"), (4, 5, "not_an_object"), (5, 6, "column_taken"),
@@ -170,7 +184,11 @@ def test_an_existing_output_is_not_touched(pairlift: Run, bundle: Path, pairs: P
 def test_a_full_disk_is_a_storage_error(pairlift: Run, bundle: Path, pairs: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "pairlift", "score", str(bundle), str(pairs), "-"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [sys.executable, "-m", "pairlift", "score", str(bundle), str(pairs), "-"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
         )
     assert done.returncode == 5, done.stderr
     assert "No space left on device" in done.stderr
@@ -203,7 +221,10 @@ def test_inspect_and_verify_say_what_a_bundle_is(pairlift: Run, bundle: Path) ->
 
 
 def test_evaluate_prints_the_metrics_of_a_bundle(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
-    lines = [{"premise": "the dog", "hypothesis": "a cat", "label": label} for label in ("entailment", "neutral", "contradiction", "-")]
+    lines = [
+        {"premise": "the dog", "hypothesis": "a cat", "label": label}
+        for label in ("entailment", "neutral", "contradiction", "-")
+    ]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     metrics = json.loads(pairlift("evaluate", bundle, tmp_path / "in.jsonl", "--json").stdout)
     assert (metrics["rows"], metrics["correct"]) == (3, 1)

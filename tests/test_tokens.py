@@ -48,7 +48,7 @@ def assert_equal(tokenizer: Any, pairs: Sequence[Pair], lengths: Sequence[tuple[
         assert set(feeds) == set(expected)
         for name, values in expected.items():
             wrong = np.flatnonzero((feeds[name] != values).any(axis=1))
-            assert not len(wrong), f"{name} at {length} {truncate}: {len(wrong)} pairs, first {ascii(pairs[wrong[0]])}"
+            assert not len(wrong), f"{name} at {length} {truncate}: {len(wrong)} pairs, first {pairs[wrong[0]]!a}"
 
 
 @pytest.mark.parametrize("options", BERT_OPTIONS, ids=str)
@@ -64,7 +64,15 @@ def test_roberta_is_exact_on_hard_texts() -> None:
 def random_pairs(count: int, seed: int) -> list[Pair]:
     """Return pairs of characters from all of Unicode, the troublesome ones often."""
     draw = random.Random(seed)
-    often = [*(text for pair in HARD[:60] for text in pair[:1]), " ", "\u0300", "\u0345", "\u034f", "\u1100\u1161", "\u0134A"]
+    often = [
+        *(text for pair in HARD[:60] for text in pair[:1]),
+        " ",
+        "\u0300",
+        "\u0345",
+        "\u034f",
+        "\u1100\u1161",
+        "\u0134A",
+    ]
 
     def piece() -> str:
         if draw.random() < 0.5:
@@ -107,7 +115,11 @@ def snli(name: str) -> list[Pair]:
 @pytest.mark.corpus
 @pytest.mark.parametrize("family", ["bert", "roberta"])
 def test_all_of_snli_is_exact(family: str) -> None:
-    tokenizer = real_roberta() if family == "roberta" else keras_hub.models.BertTokenizer(vocabulary=read_vocabulary(), lowercase=True)
+    tokenizer = (
+        real_roberta()
+        if family == "roberta"
+        else keras_hub.models.BertTokenizer(vocabulary=read_vocabulary(), lowercase=True)
+    )
     assert_equal(tokenizer, [*snli("train.jsonl"), *snli("validation.jsonl")], [(48, "round_robin")])
 
 
@@ -128,7 +140,10 @@ def test_character_classes_and_case_folding_are_tensorflows() -> None:
     ):  # fmt: skip
         wrong = [hex(ord(c)) for c, m in zip(every, matches(pattern), strict=True) if m != ours(c)]
         assert wrong == [], pattern
-    for theirs, ours_of in ((tf_text.case_fold_utf8(tensor), characters.case_fold), (tf_text.normalize_utf8(tensor, "NFD"), characters.decompose)):
+    for theirs, ours_of in (
+        (tf_text.case_fold_utf8(tensor), characters.case_fold),
+        (tf_text.normalize_utf8(tensor, "NFD"), characters.decompose),
+    ):
         decoded = [text.decode() for text in theirs.numpy().tolist()]
         assert [hex(ord(c)) for c, t in zip(every, decoded, strict=True) if ours_of(c) != t] == []
 

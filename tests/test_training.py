@@ -29,7 +29,9 @@ def write_pairs(path: Path, rows: int = 400) -> Path:
     for i in range(rows):
         label = LABELS[i % 3]
         word = {"yes": "man", "no": "dog", "maybe": "house"}[label]
-        lines.append({"premise": f"the {word} is {'red' if i % 2 else 'blue'} {i}", "hypothesis": "a boy runs", "label": label})
+        lines.append(
+            {"premise": f"the {word} is {'red' if i % 2 else 'blue'} {i}", "hypothesis": "a boy runs", "label": label}
+        )
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 
@@ -51,7 +53,9 @@ def test_label_order_survives_from_training_to_scores(pairlift: Run, tmp_path: P
         rows = list(csv.DictReader(file))
     assert list(rows[0])[3:] == ["prediction", "p_maybe", "p_yes", "p_no"]
     assert all(row["prediction"] == row["label"] for row in rows)
-    of_run, of_bundle = (json.loads(pairlift("evaluate", tmp_path / name, data, "--json").stdout) for name in ("run", "bundle"))
+    of_run, of_bundle = (
+        json.loads(pairlift("evaluate", tmp_path / name, data, "--json").stdout) for name in ("run", "bundle")
+    )
     assert of_run["confusion"] == of_bundle["confusion"]
     run = json.loads((tmp_path / "run/run.json").read_text())
     assert (run["backend"], run["labels"], run["fields"]) == (backend, ["maybe", "yes", "no"], list(FIELDS))
@@ -78,7 +82,16 @@ def test_a_local_preset_is_fine_tuned(pairlift: Run, tmp_path: Path, family: str
     recipe.write_text(f'family = "{family}"\nsequence_length = 24\nepochs = 1\n')
     data = write_pairs(tmp_path / "pairs.jsonl", 60)
     done = pairlift(
-        "train", data, tmp_path / "run", "--validation", data, "--recipe", recipe, "--preset", tmp_path / "preset", "--quiet"
+        "train",
+        data,
+        tmp_path / "run",
+        "--validation",
+        data,
+        "--recipe",
+        recipe,
+        "--preset",
+        tmp_path / "preset",
+        "--quiet",
     )
     assert done.returncode == 0, done.stderr
     run = json.loads((tmp_path / "run/run.json").read_text())
@@ -104,7 +117,9 @@ def test_a_roberta_from_scratch_takes_a_vocabulary_of_the_users(pairlift: Run, t
 def test_a_bert_from_scratch_takes_a_vocabulary_of_the_users(pairlift: Run, tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_text("\n".join(bert_vocabulary()) + "\n")
     data = write_pairs(tmp_path / "pairs.jsonl", 60)
-    done = pairlift("train", data, tmp_path / "run", "--validation", data, "--vocabulary", tmp_path / "vocab.txt", *QUICK)
+    done = pairlift(
+        "train", data, tmp_path / "run", "--validation", data, "--vocabulary", tmp_path / "vocab.txt", *QUICK
+    )
     assert done.returncode == 0, done.stderr
     assert keras.models.load_model(tmp_path / "run/model.keras").preprocessor.tokenizer.vocabulary == bert_vocabulary()
 
@@ -122,7 +137,9 @@ def test_a_run_whose_model_was_changed_is_not_exported(pairlift: Run, tmp_path: 
 
 def test_snlis_own_columns_are_found_and_rows_without_a_label_are_counted(tmp_path: Path) -> None:
     labels = ["neutral", "-", "entailment", "contradiction", ""]
-    lines = [json.dumps({"gold_label": label, "sentence1": f"p{i}", "sentence2": f"h{i}"}) for i, label in enumerate(labels)]
+    lines = [
+        json.dumps({"gold_label": label, "sentence1": f"p{i}", "sentence2": f"h{i}"}) for i, label in enumerate(labels)
+    ]
     (tmp_path / "snli.jsonl").write_text("\n".join([*lines, "{broken"]))
     rows = read_data(str(tmp_path / "snli.jsonl"), FIELDS)
     assert rows.pairs == [("h0", "p0"), ("h2", "p2"), ("h3", "p3")]

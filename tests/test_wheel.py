@@ -15,21 +15,36 @@ ROOT = Path(__file__).parent.parent
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel and its base dependencies alone."""
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)], check=True, capture_output=True
+    )
     subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
     (wheel,) = folder.glob("*.whl")
-    pip = [str(folder / "venv/bin/python"), "-m", "pip", "install", "--quiet", "-c", str(ROOT / "constraints.txt"), str(wheel)]
+    pip = [
+        str(folder / "venv/bin/python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "-c",
+        str(ROOT / "constraints.txt"),
+        str(wheel),
+    ]
     subprocess.run(pip, check=True, capture_output=True)
     return folder / "venv/bin"
 
 
 def run(runner: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the installed command outside the checkout."""
-    return subprocess.run([str(runner / "pairlift"), *map(str, arguments)], capture_output=True, text=True, cwd=runner, check=False)
+    return subprocess.run(
+        [str(runner / "pairlift"), *map(str, arguments)], capture_output=True, text=True, cwd=runner, check=False
+    )
 
 
 def test_it_scores_without_keras_tensorflow_jax_or_onnx(runner: Path, bundle: Path, tmp_path: Path) -> None:
-    freeze = subprocess.run([str(runner / "python"), "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout.lower()
+    freeze = subprocess.run(
+        [str(runner / "python"), "-m", "pip", "list"], capture_output=True, text=True, check=True
+    ).stdout.lower()
     installed = {line.split()[0] for line in freeze.splitlines() if line.strip()}
     assert not installed & {"keras", "keras-hub", "tensorflow", "jax", "torch", "onnx", "tf2onnx"}
     (tmp_path / "in.csv").write_text("premise,hypothesis\nthe dog runs,a cat sleeps\n")
@@ -47,8 +62,12 @@ def test_it_scores_without_keras_tensorflow_jax_or_onnx(runner: Path, bundle: Pa
         (("train", "tfds:snli", "run"), 'tfds:snli needs: pip install "pairlift[tfds]"'),
     ],
 )
-def test_a_command_whose_extra_is_missing_says_which(runner: Path, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    done = subprocess.run([str(runner / "pairlift"), *arguments], capture_output=True, text=True, cwd=tmp_path, check=False)
+def test_a_command_whose_extra_is_missing_says_which(
+    runner: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = subprocess.run(
+        [str(runner / "pairlift"), *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert (done.returncode, done.stderr) == (2, f"error: {message}\n")
     assert list(tmp_path.iterdir()) == []
 

@@ -138,8 +138,9 @@ def _read_pair(row: Row, columns: dict[str, str]) -> Pair:
 def _write_row(writer: Writer, row: Row, logits: Probabilities, labels: tuple[str, ...]) -> None:
     if not np.isfinite(logits).all():
         raise RowError("not_finite", "the model gave a score that is not a finite number")
-    probabilities = softmax(logits)
-    writer.write(row, labels[int(logits.argmax())], [float(p) for p in probabilities])
+    # The shortest text that is the same float32, as numpy writes it; float() would show its float64 neighbour.
+    probabilities = [float(str(p)) for p in softmax(logits)]
+    writer.write(row, labels[int(logits.argmax())], probabilities)
 
 
 def _describe_reject(source: str, row: Row, error: RowError) -> bytes:

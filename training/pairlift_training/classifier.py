@@ -13,7 +13,6 @@ from pairlift_training.data import Rows
 from pairlift_training.recipe import Recipe
 from pairlift_training.vocabulary import derive_vocabulary, read_bytepairs, read_wordpieces
 
-
 BERT_DEVIATION = 0.02
 
 
