@@ -40,12 +40,13 @@ def bundle(tmp_path: Path) -> Path:
 @pytest.fixture
 def pairlift() -> Run:
     """The command line, as a user runs it."""
+    return run_pairlift
 
-    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pairlift", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, **options)  # type: ignore[call-overload]
 
-    return run
+def run_pairlift(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line and return its exit code and output."""
+    command = [sys.executable, "-m", "pairlift", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, **options)  # type: ignore[call-overload]
 
 
 def read_vocabulary() -> list[str]:
