@@ -66,6 +66,7 @@ def perturb(model: Any, seed: int = 7) -> None:
 
 def make_classifier(family: str = "bert", labels: int = 3, length: int = 16, **options: Any) -> Any:
     """Return a two-layer classifier, 8 wide."""
+    keras.utils.set_random_seed(5)  # fresh weights, so that the perturbed ones are the same each time
     sizes = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16, "max_sequence_length": length}
     dtype = options.pop("dtype", None)
     models = keras_hub.models

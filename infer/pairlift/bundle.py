@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import stat
 from functools import cached_property
@@ -152,8 +151,3 @@ def _check_manifest(manifest: Manifest, root: Path) -> None:
         raise BundleError(f"{where}: labels: found {list(manifest.labels)}, expected two or more different names")
     if manifest.activation != "softmax":
         raise BundleError(f"{where}: activation: found {manifest.activation!r}, expected 'softmax'")
-
-
-def with_groups(manifest: Manifest, groups: dict[str, tuple[FileDigest, ...]]) -> Manifest:
-    """Return the manifest with other files."""
-    return dataclasses.replace(manifest, groups=groups)

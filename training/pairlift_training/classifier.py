@@ -116,5 +116,11 @@ def _from_preset(recipe: Recipe, labels: int) -> Any:
         raise InputError(
             f"preset {preset!r}: is a {type(classifier).__name__}; the recipe's family {recipe.family} expects {expected}"
         )
+    longest = classifier.backbone.max_sequence_length
+    if recipe.sequence_length > longest:
+        raise UsageError(
+            f"preset {preset!r}: takes up to {longest} tokens, found sequence length {recipe.sequence_length}; "
+            f"add --sequence-length {longest}"
+        )
     classifier.preprocessor.sequence_length = recipe.sequence_length
     return classifier
