@@ -24,7 +24,8 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
 
 
 def test_every_command_recipe_and_page_it_names_is_there() -> None:
-    commands = set(re.findall(r"^pairlift (\w+)", README, re.MULTILINE))
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    commands = set(re.findall(r"^pairlift (\w+)", blocks, re.MULTILINE))
     assert commands == set(cli.commands)
     assert all(f"`{name}`" in README for name in recipe_names())
     pages = re.findall(r"\]\((docs/[^)]+)\)", README)
