@@ -15,7 +15,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 from pairlift.errors import AgreementError
-from pairlift_export.reference import Reference
+from pairlift_export.reference import STAGE_LAYER, Reference
 from tf2onnx.handler import tf_op
 
 OPSET = 17
@@ -67,6 +67,7 @@ def write_onnx(reference: Reference, path: Path) -> None:
     model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
     _place_weights(model.graph, weights, names)
     _shorten_names(model.graph)
+    _name_stages(model.graph, classifier)
     _name_axes(model.graph, classifier.num_classes)
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "pairlift", ""
@@ -101,6 +102,24 @@ def _shorten_names(graph: Any) -> None:
                 names[i] = BACKBONE.sub("", name)
     for initializer in graph.initializer:
         initializer.name = BACKBONE.sub("", initializer.name)
+
+
+def _name_stages(graph: Any, classifier: Any) -> None:
+    """Name the output of each stage after its Keras layer, so that it can be found and compared.
+
+    The nodes of a layer have its name in theirs, with or without a number that Keras appends; its output is the last.
+    """
+    layers = [layer.name for model in (classifier.backbone, classifier) for layer in model.layers]
+    renamed = {}
+    for layer in filter(STAGE_LAYER.match, layers):
+        inside = re.compile(rf"(.*/)?{layer}(_\d+)?/")
+        nodes = [node for node in graph.node if inside.match(node.name)]
+        if nodes and layer != "logits":
+            renamed[nodes[-1].output[0]] = layer
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                names[i] = renamed.get(name, name)
 
 
 def _name_axes(graph: Any, labels: int) -> None:

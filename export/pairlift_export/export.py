@@ -20,12 +20,12 @@ from pairlift import formats, record
 from pairlift.digest import sha256_file
 from pairlift.encoder import check_text
 from pairlift.errors import InputError, PairliftError, RowError, UsageError, missing_extra
-from pairlift.fields import SNLI_COLUMNS, check_columns, map_fields, parse_list
+from pairlift.fields import Columns, find_columns, parse_list
 from pairlift.manifest import MANIFEST, Source
 from pairlift.staging import check_destination, staged_directory
-from pairlift_export.job import ExportJob, ProofPair
+from pairlift_export.job import ExportJob
 from pairlift_export.keras_file import inspect_keras_file
-from pairlift_training.run import MODEL, RUN, Run, read_run
+from pairlift_training.run import MODEL, RUN, LabelledPair, Run, read_run
 
 PROOF_PAIRS = 256
 NEEDED = ("keras", "keras_hub", "tensorflow", "tensorflow_text", "tf2onnx", "onnx")
@@ -108,27 +108,21 @@ def _names(request: Request, run: Run | None) -> tuple[tuple[str, ...], tuple[st
     return labels, fields
 
 
-def _proof_pairs(request: Request, run: Run | None, fields: tuple[str, ...]) -> tuple[tuple[ProofPair, ...], str]:
+def _proof_pairs(request: Request, run: Run | None, fields: tuple[str, ...]) -> tuple[tuple[LabelledPair, ...], str]:
     if request.pairs is None:
-        held = run.held_out if run else ()
-        pairs = tuple(ProofPair(first=p.first, second=p.second, label=p.label) for p in held)
-        return pairs, "held out by the run" if run else "none given"
-    columns: dict[str, str] | None = None
-    found: list[ProofPair] = []
+        return (run.held_out, "held out by the run") if run else ((), "none given")
+    columns: Columns | None = None
+    found: list[LabelledPair] = []
     for row in formats.read_rows(request.pairs):
         if row.error is not None:
             continue
-        if columns is None:
-            snli = set(SNLI_COLUMNS.values()) <= set(row.values) and set(fields) <= set(SNLI_COLUMNS)
-            columns = {f: SNLI_COLUMNS[f] for f in fields} if snli else map_fields(None, fields)
-            check_columns(tuple(row.values), columns, request.pairs)
-            label_column = SNLI_COLUMNS["label"] if snli else "label"
+        columns = columns or find_columns(tuple(row.values), fields, request.pairs)
         try:
-            first, second = (check_text(row.values.get(column), column) for column in columns.values())
+            first, second = (check_text(row.values.get(column), column) for column in columns.texts.values())
         except RowError:
             continue
-        label = row.values.get(label_column)
-        found.append(ProofPair(first=first, second=second, label=label if isinstance(label, str) else None))
+        label = row.values.get(columns.label)
+        found.append(LabelledPair(first=first, second=second, label=label if isinstance(label, str) else None))
     if not found:
         raise InputError(f"{request.pairs}: no pair that can be scored; expected rows with {' and '.join(fields)}")
     step = max(1, len(found) // PROOF_PAIRS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from pairlift_export.job import ProofPair
+from pairlift_training.run import LabelledPair
 
 HARD_TEXTS = (
     "", " ", "a", "  leading and trailing  ", "two  spaces", "tab\there", "line\nbreak", "\n\nhi", "carriage\r\nreturn",
@@ -20,10 +20,14 @@ HARD_TEXTS = (
 )  # fmt: skip
 
 
-def hard_pairs() -> tuple[ProofPair, ...]:
+def hard_pairs() -> tuple[LabelledPair, ...]:
     """Return the hard texts as pairs: each with a plain text on either side, and with the next one."""
     plain = "A man is playing a guitar on the street."
-    pairs = [ProofPair(first=text, second=plain) for text in HARD_TEXTS]
-    pairs += [ProofPair(first=plain, second=text) for text in HARD_TEXTS]
-    pairs += [ProofPair(first=a, second=b) for a, b in itertools.pairwise(HARD_TEXTS)]
+    pairs = [_pair(text, plain) for text in HARD_TEXTS]
+    pairs += [_pair(plain, text) for text in HARD_TEXTS]
+    pairs += [_pair(a, b) for a, b in itertools.pairwise(HARD_TEXTS)]
     return tuple(pairs)
+
+
+def _pair(first: str, second: str) -> LabelledPair:
+    return LabelledPair(first=first, second=second, label=None)

@@ -5,15 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from pairlift.manifest import Source
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ProofPair:
-    """A pair in model order, with its label's name where it has one."""
-
-    first: str
-    second: str
-    label: str | None = None
+from pairlift_training.run import LabelledPair
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +29,6 @@ class ExportJob:
     labels: tuple[str, ...]
     fields: tuple[str, ...]
     graph: str
-    pairs: tuple[ProofPair, ...]
+    pairs: tuple[LabelledPair, ...]
     pairs_source: str
     source: Source

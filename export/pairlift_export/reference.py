@@ -7,6 +7,7 @@ path, inside `tf.data`.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ KINDS = {
     "RobertaTextClassifier": (keras_hub.models.RobertaBackbone, keras_hub.models.RobertaTextClassifier),
 }
 ACTIVATIONS = ("linear", "softmax")
+# The layers whose outputs are compared, one after the other, when a graph disagrees.
+STAGE_LAYER = re.compile(r"(embeddings_layer_norm|transformer_layer_\d+|pooled_dense|logits)\Z")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,23 @@ class Reference:
     def logits(self, arrays: dict[str, NDArray[np.int32]]) -> NDArray[np.float32]:
         """Return Keras' logits, float32, shape (n, labels)."""
         return np.asarray(self.classifier.predict(arrays, batch_size=BATCH_ROWS, verbose=0), np.float32)
+
+    def call(self, arrays: dict[str, NDArray[np.int32]]) -> NDArray[np.float32]:
+        """Return Keras' logits of one batch, computed eagerly, float32, shape (n, labels)."""
+        return np.asarray(self.classifier({n: arrays[n] for n in self.inputs}, training=False), np.float32)
+
+    def stages(self, arrays: dict[str, NDArray[np.int32]]) -> dict[str, NDArray[np.float32]]:
+        """Return what each stage gives for one batch, by the Keras layer's name, in order.
+
+        Embeddings and layers float32, shape (n, sequence, width); pooled output (n, width); logits (n, labels).
+        """
+        found: dict[str, NDArray[np.float32]] = {}
+        for model in (self.classifier.backbone, self.classifier):
+            layers = [layer for layer in model.layers if STAGE_LAYER.match(layer.name)]
+            taps = keras.Model(model.input, {layer.name: layer.output for layer in layers})
+            values = taps({name: arrays[name] for name in self.inputs}, training=False)
+            found |= {layer.name: np.asarray(values[layer.name], np.float32) for layer in layers}
+        return found
 
 
 def load_reference(path: Path) -> Reference:

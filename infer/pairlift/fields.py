@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pairlift.errors import UsageError
 
 SNLI_COLUMNS = {"premise": "sentence1", "hypothesis": "sentence2", "label": "gold_label"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Where a file keeps its pairs.
+
+    Attributes:
+        texts: The column of each field, in the bundle's order.
+        label: The column of the label; it need not be there.
+    """
+
+    texts: Mapping[str, str]
+    label: str
 
 
 def parse_list(text: str, what: str) -> tuple[str, ...]:
@@ -45,7 +59,28 @@ def map_fields(option: str | None, fields: tuple[str, ...]) -> dict[str, str]:
     return dict(zip(fields, names, strict=True))
 
 
-def check_columns(columns: Sequence[str], wanted: dict[str, str], source: str) -> None:
+def find_columns(
+    found: Sequence[str], fields: tuple[str, ...], source: str, option: str | None = None, label: str | None = None
+) -> Columns:
+    """Return where a labelled file keeps its pairs; SNLI's own files are recognised.
+
+    Args:
+        found: The file's columns.
+        fields: The fields of a pair, in model order.
+        source: The file, for the message.
+        option: As `map_fields` takes it.
+        label: The column of the label, where it is not `label`.
+
+    Raises:
+        UsageError: A column of the texts is not there.
+    """
+    snli = option is None and set(SNLI_COLUMNS.values()) <= set(found) and set(fields) <= set(SNLI_COLUMNS)
+    texts = {f: SNLI_COLUMNS[f] for f in fields} if snli else map_fields(option, fields)
+    check_columns(found, texts, source)
+    return Columns(texts=texts, label=label or (SNLI_COLUMNS["label"] if snli else "label"))
+
+
+def check_columns(columns: Sequence[str], wanted: Mapping[str, str], source: str) -> None:
     """Refuse a file that lacks a column.
 
     Raises:

@@ -12,6 +12,7 @@ MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
 GOLDEN = "golden.jsonl"
 PARITY = "parity.json"
+PARITY_PAGE = "parity.html"
 
 RUNTIME = "runtime"
 PROOF = "proof"

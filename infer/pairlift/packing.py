@@ -45,6 +45,10 @@ class Packing:
         """How many tokens of a row are special."""
         return len(self.start) + len(self.separator) + len(self.end)
 
+    def with_length(self, sequence_length: int) -> Packing:
+        """Return the same packing to another length."""
+        return dataclasses.replace(self, sequence_length=sequence_length)
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:

@@ -29,6 +29,7 @@ class Scorer:
         bundle: The bundle.
         variant: The variant's name.
         labels: Label names, in the order of the columns of `score`.
+        threads: How many batches are computed at once.
     """
 
     def __init__(self, bundle: Bundle, variant: str = "fp32", threads: int | None = None) -> None:
@@ -53,8 +54,8 @@ class Scorer:
         name = manifest.variants[variant].file
         self._session = open_session(bundle.read(name), str(bundle.path / name))
         _check_graph(self._session, bundle)
-        self._threads = threads or count_threads()
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="pairlift")
+        self.threads = threads or count_threads()
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="pairlift")
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], variant: str = "fp32", threads: int | None = None) -> Scorer:
@@ -96,6 +97,20 @@ class Scorer:
             ids.append(tuple(batch.token_ids[0].tolist()))
         return ids
 
+    def run(self, batch: Batch) -> Probabilities:
+        """Return the logits of packed rows, float32, shape (rows, n_labels).
+
+        Raises:
+            BundleError: The graph's output does not match the manifest.
+        """
+        logits = self._session.run([self.bundle.manifest.output], batch.feeds())[0]
+        if logits.shape != (len(batch.token_ids), len(self.labels)):
+            raise BundleError(
+                f"{self.bundle.path}: the graph gave shape {logits.shape}, expected "
+                f"({len(batch.token_ids)}, {len(self.labels)}): one column for each label"
+            )
+        return logits
+
     def close(self) -> None:
         """End the scorer's threads."""
         self._pool.shutdown()
@@ -122,7 +137,7 @@ class Scorer:
         logits = np.empty((len(known), out.shape[1]), np.float32)
 
         def run(rows: NDArray[np.int64]) -> None:
-            logits[rows] = self._run(pack(self._encoder.packing, tokens, first[rows], second[rows]))
+            logits[rows] = self.run(pack(self._encoder.packing, tokens, first[rows], second[rows]))
 
         for _ in self._pool.map(run, self._batches(tokens, first, second)):
             pass
@@ -141,15 +156,6 @@ class Scorer:
                 stop += 1
             yield order[start:stop]
             start = stop
-
-    def _run(self, batch: Batch) -> Probabilities:
-        logits = self._session.run([self.bundle.manifest.output], batch.feeds())[0]
-        if logits.shape != (len(batch.token_ids), len(self.labels)):
-            raise BundleError(
-                f"{self.bundle.path}: the graph gave shape {logits.shape}, expected "
-                f"({len(batch.token_ids)}, {len(self.labels)}): one column for each label"
-            )
-        return logits
 
 
 def softmax(logits: Probabilities) -> Probabilities:

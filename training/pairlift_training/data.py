@@ -13,7 +13,7 @@ from typing import Any
 from pairlift import formats
 from pairlift.encoder import Pair, check_text
 from pairlift.errors import InputError, RowError, UsageError, missing_extra
-from pairlift.fields import SNLI_COLUMNS, check_columns, map_fields
+from pairlift.fields import Columns, find_columns
 from pairlift_training import sample
 from pairlift_training.run import DataUse, LabelledPair
 
@@ -166,7 +166,7 @@ def _label_text(label: Any, names: tuple[str, ...] | None) -> str:
 def _read_file(
     name: str, fields: tuple[str, ...], columns: str | None, label: str | None
 ) -> Iterator[tuple[Pair, Any] | RowError]:
-    wanted: dict[str, str] | None = None
+    wanted: Columns | None = None
     for row in formats.read_rows(name):
         if row.error is not None:
             yield row.error
@@ -174,24 +174,21 @@ def _read_file(
         if wanted is None:
             wanted = _find_columns(row, name, fields, columns, label)
         try:
-            texts = [check_text(row.values.get(wanted[field]), wanted[field]) for field in fields]
+            first, second = (check_text(row.values.get(column), column) for column in wanted.texts.values())
         except RowError as error:
             yield error
             continue
-        yield (texts[0], texts[1]), row.values.get(wanted["label"])
+        yield (first, second), row.values.get(wanted.label)
 
 
 def _find_columns(
     row: formats.Row, name: str, fields: tuple[str, ...], columns: str | None, label: str | None
-) -> dict[str, str]:
+) -> Columns:
     found = tuple(row.values)
-    snli = columns is None and set(SNLI_COLUMNS.values()) <= set(found) and set(fields) <= set(SNLI_COLUMNS)
-    wanted = {f: SNLI_COLUMNS[f] for f in fields} if snli else map_fields(columns, fields)
-    wanted["label"] = label or (SNLI_COLUMNS["label"] if snli else "label")
-    check_columns(found, {f: wanted[f] for f in fields}, name)
-    if wanted["label"] not in found:
+    wanted = find_columns(found, fields, name, columns, label)
+    if wanted.label not in found:
         raise UsageError(
-            f"{name}: no label column {wanted['label']!r}; found {', '.join(found)}; say which it is with --label COLUMN"
+            f"{name}: no label column {wanted.label!r}; found {', '.join(found)}; say which it is with --label COLUMN"
         )
     return wanted
 

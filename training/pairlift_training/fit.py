@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import importlib.metadata
 import sys
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from pairlift import record
 from pairlift.digest import sha256_file
 from pairlift.errors import AgreementError
 from pairlift.metrics import Metrics, measure
-from pairlift.version import __version__
+from pairlift.version import read_versions
 from pairlift_training.batches import Encoded
 from pairlift_training.classifier import build_classifier, read_encoder
 from pairlift_training.data import Rows, hold_out
@@ -86,17 +85,6 @@ def train(job: Job, directory: Path) -> Run:
     )
     (directory / RUN).write_bytes(record.dump(run))
     return run
-
-
-def read_versions(packages: tuple[str, ...]) -> dict[str, str]:
-    """Return the versions of the packages that are installed, and pairlift's."""
-    versions = {"pairlift": __version__}
-    for name in packages:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 class Feed(keras.utils.PyDataset):

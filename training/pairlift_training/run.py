@@ -36,11 +36,11 @@ class DataUse:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledPair:
-    """A pair in model order, with its label's name."""
+    """A pair in model order, with its label's name, or None where it has none."""
 
     first: str
     second: str
-    label: str
+    label: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,80 @@
+"""The contents of a bundle: its manifest, and every file by group."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from pathlib import Path
+
+from pairlift import record
+from pairlift.digest import FileDigest, digest_file
+from pairlift.encoder import EncoderRecord
+from pairlift.manifest import MANIFEST, PROOF, RUNTIME, SAVED_MODEL, TOKENIZER, GraphInput, Manifest, Variant
+from pairlift.version import read_versions
+from pairlift_export.job import ExportJob
+from pairlift_export.machine import read_cpu
+from pairlift_export.parity import PROBABILITY_TOLERANCE
+from pairlift_export.reference import Reference
+
+FP32 = "fp32"
+MODEL_FILE = "model.onnx"
+PACKAGES = (
+    "keras",
+    "keras-hub",
+    "tensorflow",
+    "tensorflow-text",
+    "onnx",
+    "tf2onnx",
+    "onnxruntime",
+    "tokenizers",
+    "numpy",
+)
+
+
+def draft_manifest(job: ExportJob, reference: Reference, encoder: EncoderRecord) -> Manifest:
+    """Return the manifest of a bundle whose proof is still to come."""
+    variant = Variant(
+        file=MODEL_FILE,
+        graph="tf2onnx",
+        max_probability_difference=0.0,
+        tolerance=PROBABILITY_TOLERANCE,
+        pairs=0,
+        cpu=read_cpu(),
+    )
+    return Manifest(
+        architecture=type(reference.classifier).__name__,
+        labels=job.labels,
+        fields=job.fields,
+        activation="softmax",
+        packing=encoder.packing,
+        inputs=tuple(GraphInput(name=name, dtype="int32") for name in reference.inputs),
+        output="logits",
+        variants={FP32: variant},
+        versions=read_versions(PACKAGES) | {"python": platform.python_version()},
+        source=dataclasses.replace(job.source, dtype_policy=reference.dtype_policy),
+        groups={},
+    )
+
+
+def write_manifest(stage: Path, manifest: Manifest) -> Manifest:
+    """List the files of a directory in its manifest, write that, and return it. What is listed already is not hashed again."""
+    groups: dict[str, list[FileDigest]] = {
+        RUNTIME: [],
+        PROOF: [],
+        SAVED_MODEL: [],
+        **{n: [] for n in manifest.variants},
+    }
+    of_file = {variant.file: name for name, variant in manifest.variants.items()}
+    known = {digest.path: digest for files in manifest.groups.values() for digest in files}
+    for path in sorted(p for p in stage.rglob("*") if p.is_file() and p != stage / MANIFEST):
+        name = path.relative_to(stage).as_posix()
+        if name == TOKENIZER:
+            group = RUNTIME
+        elif name.startswith(f"{SAVED_MODEL}/"):
+            group = SAVED_MODEL
+        else:
+            group = of_file.get(name, PROOF)
+        groups[group].append(known.get(name) or digest_file(stage, path))
+    listed = dataclasses.replace(manifest, groups={name: tuple(files) for name, files in groups.items() if files})
+    (stage / MANIFEST).write_bytes(record.dump(listed))
+    return listed

@@ -1,0 +1,39 @@
+"""The machine and the libraries that a proof was made on."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+# The instruction sets by which onnxruntime and TensorFlow choose their kernels.
+KERNEL_FLAGS = (
+    "sse4_1", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx_vnni", "avx512_bf16",
+    "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "sve",
+)  # fmt: skip
+
+
+def read_cpu() -> str:
+    """Return the processor's name."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def read_cpu_flags() -> tuple[str, ...]:
+    """Return those of the processor's instruction sets that matrix kernels are chosen by."""
+    found = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
+    return tuple(flag for flag in KERNEL_FLAGS if flag in found)
+
+
+def read_onnxruntime_build() -> str:
+    """Return what onnxruntime says of its build."""
+    import onnxruntime
+
+    return str(onnxruntime.get_build_info())
+
+
+def _cpuinfo(key: str) -> str:
+    path = Path("/proc/cpuinfo")
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""

@@ -1,0 +1,77 @@
+"""Shapes: a variant against Keras in batches of many shapes, and a row against itself in other company."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pairlift.encoder import EncoderRecord, Pair, PairEncoder
+from pairlift.packing import Batch
+from pairlift.scorer import Scorer, softmax
+from pairlift_export.certificate import Invariance, ShapeParity
+from pairlift_export.reference import Reference
+
+BATCHES = (1, 2, 7, 32)
+LENGTHS = (5, 17, 64)
+MOST_TOKENS = 2048  # of a batch; the runner's own are half as large
+COMPANIONS = 32
+
+
+def compare_shapes(
+    reference: Reference, scorer: Scorer, encoder: EncoderRecord, pairs: Sequence[Pair]
+) -> tuple[ShapeParity, ...]:
+    """Compare a variant with Keras in every shape of the matrix, on rows that are as long as the shape allows and shorter."""
+    packing = encoder.packing
+    shortest, longest = packing.special_tokens, packing.sequence_length
+    lengths = [shortest, *(n for n in LENGTHS if shortest < n < longest), longest]
+    found = []
+    for length in dict.fromkeys(lengths):
+        cut = PairEncoder(EncoderRecord(tokenizer=encoder.tokenizer, packing=packing.with_length(length)))
+        arrays = cut.encode(_repeat(pairs, max(BATCHES)), length)
+        sizes = [n for n in BATCHES if n * length <= MOST_TOKENS] or [1]
+        for rows in sizes:
+            batch = take(arrays, np.arange(rows))
+            difference = np.abs(softmax(reference.call(batch.feeds())) - softmax(scorer.run(batch)))
+            found.append(ShapeParity(batch=rows, length=length, max=float(difference.max())))
+    return tuple(found)
+
+
+def measure_invariance(scorer: Scorer, encoder: PairEncoder, pairs: Sequence[Pair]) -> Invariance:
+    """Score some pairs in one batch, alone, backwards and shuffled, and padded to the maximum."""
+    chosen = list(pairs[:: max(1, len(pairs) // COMPANIONS)])[:COMPANIONS]
+    batch = encoder.encode(chosen)
+    together = softmax(scorer.run(batch))
+    alone = np.concatenate([softmax(scorer.run(encoder.encode([pair]))) for pair in chosen])
+    orders = [np.arange(len(chosen))[::-1], np.random.default_rng(0).permutation(len(chosen))]
+    moved = [np.abs(softmax(scorer.run(take(batch, order))) - together[order]).max() for order in orders]
+    longest = encoder.packing.sequence_length
+    rows = max(1, MOST_TOKENS // longest)
+    padded = encoder.encode(chosen, longest)
+    wide = np.concatenate(
+        [
+            softmax(scorer.run(take(padded, np.arange(i, min(i + rows, len(chosen))))))
+            for i in range(0, len(chosen), rows)
+        ]
+    )
+    return Invariance(
+        rows=len(chosen),
+        alone=float(np.abs(alone - together).max()),
+        order=float(max(moved)),
+        padding=float(np.abs(wide - together).max()),
+    )
+
+
+def take(batch: Batch, rows: NDArray[np.int64]) -> Batch:
+    """Return some rows of a batch."""
+    return Batch(
+        token_ids=batch.token_ids[rows],
+        padding_mask=batch.padding_mask[rows],
+        segment_ids=None if batch.segment_ids is None else batch.segment_ids[rows],
+    )
+
+
+def _repeat(pairs: Sequence[Pair], count: int) -> list[Pair]:
+    longest = sorted(pairs, key=lambda pair: len(pair[0]) + len(pair[1]), reverse=True)[: count // 2]
+    mixed = [*longest, *pairs]
+    return [mixed[i % len(mixed)] for i in range(count)]
