@@ -16,13 +16,13 @@ STYLE = """
 :root{--ground:#fcfcfa;--card:#fff;--ink:#1d2530;--dim:#5b6675;--line:#dde2e8;--s0:#2f6fb0;--s1:#d9822b;--s2:#3b8f5a;--good:#23794a;--warm:47,111,176}
 @media(prefers-color-scheme:dark){:root{--ground:#14181d;--card:#1b2128;--ink:#e6eaef;--dim:#9aa6b4;--line:#323b46;--s0:#6aa9e6;--s1:#f0a35a;--s2:#6cc48e;--good:#6cc48e;--warm:106,169,230}}
 *{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
-main{max-width:1040px;margin:0 auto;padding:32px 20px 48px}h1{font-size:26px;margin:0}h2{font-size:16px;margin:0 0 10px}
+main{max-width:1120px;margin:0 auto;padding:32px 20px 48px}h1{font-size:26px;margin:0}h2{font-size:16px;margin:0 0 10px}
 p{margin:6px 0}.dim{color:var(--dim)}.verdict{color:var(--good);font-weight:600}
-.tiles,.row{display:grid;gap:14px;margin:18px 0}.tiles{grid-template-columns:repeat(auto-fit,minmax(190px,1fr))}
+.tiles,.row{display:grid;gap:14px;margin:18px 0}.tiles{grid-template-columns:repeat(auto-fit,minmax(170px,1fr))}
 .row{grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr))}
-section,.tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:16px;min-width:0;overflow-x:auto}
+section{margin:14px 0}.row section{margin:0}section,.tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:16px;min-width:0;overflow-x:auto}
 .tile b{display:block;font-size:24px;font-variant-numeric:tabular-nums}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{padding:5px 8px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{padding:5px 6px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th{color:var(--dim);font-weight:500}th:first-child,td:first-child{text-align:left}td.text{white-space:pre-wrap;text-align:left;overflow-wrap:anywhere}
 .matrices{display:flex;flex-wrap:wrap;gap:22px}.matrices table{width:auto}caption{text-align:left;font-weight:600;padding-bottom:6px}
 svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--dim)}.grid{stroke:var(--line)}.axis{stroke:var(--dim)}
