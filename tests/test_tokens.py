@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -65,28 +66,26 @@ def test_roberta_is_exact_on_hard_texts() -> None:
 
 
 GENERATED_PAIRS = 20_000
-# Recorded so that a run can be repeated; another seed is another 20,000 pairs.
-SEEDS = {"bert": 20260, "roberta": 20261}
+SEED = 20260  # recorded so that a run can be repeated; another seed is another 20,000 pairs
 
-_PIECES = st.one_of(
-    st.sampled_from(HARD_TEXTS),
-    st.sampled_from(["\u0300", "\u0345", "\u034f", "\u1100\u1161", "\u0134A", "'s", " ", "  ", "\n"]),
-    *(
-        st.characters(min_codepoint=first, max_codepoint=last, exclude_categories=["Cs"])
-        for first, last in ((0x20, 0x7E), (0, 0x24F), (0, 0x2FFF), (0, 0xFFFF), (0, 0x10FFFF))
-    ),
+# Hypothesis draws strings of single characters fast and lists of strings slowly, so each troublesome piece has a character
+# of the private use area to stand for it while it is drawn.
+_PIECES = [*HARD_TEXTS, "\u0300", "\u0345", "\u034f", "\u1100\u1161", "\u0134A", "'s", "  ", "\n"]
+_STAND_INS = {0xE000 + i: piece for i, piece in enumerate(_PIECES)}
+_ASCII = "".join(map(chr, range(0x20, 0x7F))) + 60 * " "
+_TEXTS = st.tuples(
+    st.text("".join(map(chr, _STAND_INS)) + _ASCII, max_size=6),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
-)
-_TEXTS = st.lists(st.tuples(_PIECES, st.sampled_from(["", "", " "])), max_size=8).map(
-    lambda pieces: "".join(piece + after for piece, after in pieces)
-)
+    st.text(st.characters(max_codepoint=0x2FFF), max_size=4),
+).map(lambda parts: "".join(parts).translate(_STAND_INS))
 
 
-def generated_pairs(count: int, number: int) -> list[Pair]:
-    """Return different pairs that hypothesis draws from all of Unicode, the hard texts among them, from a seed."""
+@functools.cache
+def generated_pairs(count: int) -> list[Pair]:
+    """Return different pairs that hypothesis draws from all of Unicode, the hard texts among them, from the seed."""
     found: dict[Pair, None] = {}
 
-    @seed(number)
+    @seed(SEED)
     @settings(
         max_examples=count,
         database=None,
@@ -94,7 +93,7 @@ def generated_pairs(count: int, number: int) -> list[Pair]:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.lists(st.tuples(_TEXTS, _TEXTS), min_size=10, max_size=10))
+    @given(st.lists(st.tuples(_TEXTS, _TEXTS), min_size=20, max_size=20))
     def collect(pairs: list[Pair]) -> None:
         found.update(dict.fromkeys(pairs))
         if len(found) >= count:
@@ -114,7 +113,7 @@ def real_roberta() -> Any:
 
 @pytest.mark.corpus
 def test_bert_is_exact_on_20000_generated_pairs_and_every_option() -> None:
-    pairs = generated_pairs(GENERATED_PAIRS, SEEDS["bert"])
+    pairs = generated_pairs(GENERATED_PAIRS)
     assert len(pairs) == GENERATED_PAIRS
     for i, options in enumerate(BERT_OPTIONS):
         tokenizer = keras_hub.models.BertTokenizer(vocabulary=read_vocabulary(), **options)
@@ -123,7 +122,7 @@ def test_bert_is_exact_on_20000_generated_pairs_and_every_option() -> None:
 
 @pytest.mark.corpus
 def test_roberta_is_exact_on_20000_generated_pairs() -> None:
-    pairs = generated_pairs(GENERATED_PAIRS, SEEDS["roberta"])
+    pairs = generated_pairs(GENERATED_PAIRS)
     assert len(pairs) == GENERATED_PAIRS
     assert_equal(real_roberta(), [*HARD, *pairs], LENGTHS[:1])
 

@@ -2,13 +2,15 @@
 
 KerasHub's graph path asks RE2 (Unicode 15.0 in tensorflow 2.21) for character classes and ICU (Unicode 16.0 in
 tensorflow-text 2.21) for normalisation. Python's `unicodedata` is older (14.0 in Python 3.11, 15.1 in 3.13), so the
-characters that came after 14.0 are listed here. The lists were found by putting every code point through the
-TensorFlow operations and comparing; a test does so again.
+characters that came after 14.0 are listed here, and in `normalization` what the normalisation forms need of them. The
+lists were found by putting every code point through the TensorFlow operations and comparing; a test does so again.
 """
 
 from __future__ import annotations
 
 import unicodedata
+
+from pairlift import normalization
 
 # Code points with these categories in Unicode 15.0 that are unassigned in 14.0.
 _MARKS_ADDED = (
@@ -41,17 +43,6 @@ _FOLD_RUNS = (
 # Cyrillic modifier letters U+1E030 to U+1E06D (Unicode 15.0), in order.
 _FOLD_CYRILLIC_FIRST = 0x1E030
 _FOLD_CYRILLIC = "абвгдежзиклмопрстуфхцчшыэюꚉәіјөүӏабвгдежзиклопсуфхцчшъыґіѕџҫꙑұ"
-
-# Canonical decompositions of Unicode 16.0, in full.
-_DECOMPOSITIONS_ADDED = {
-    0x105C9: "\U000105d2\u0307", 0x105E4: "\U000105da\u0307", 0x11383: "\U00011382\U000113c9",
-    0x11385: "\U00011384\U000113bb", 0x1138E: "\U0001138b\U000113c2", 0x11391: "\U00011390\U000113c9",
-    0x113C5: "\U000113c2\U000113c2", 0x113C7: "\U000113c2\U000113b8", 0x113C8: "\U000113c2\U000113c9",
-    0x16121: "\U0001611e\U0001611e", 0x16122: "\U0001611e\U00016129", 0x16123: "\U0001611e\U0001611f",
-    0x16124: "\U00016129\U0001611f", 0x16125: "\U0001611e\U00016120", 0x16126: "\U0001611e\U0001611e\U0001611f",
-    0x16127: "\U0001611e\U00016129\U0001611f", 0x16128: "\U0001611e\U0001611e\U00016120",
-    0x16D68: "\U00016d67\U00016d67", 0x16D69: "\U00016d63\U00016d67", 0x16D6A: "\U00016d63\U00016d67\U00016d67",
-}  # fmt: skip
 
 _CJK = (
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F), (0x2B820, 0x2CEAF),
@@ -125,14 +116,9 @@ _FOLD = CaseFold()
 
 def case_fold(text: str) -> str:
     """Return the NFKC case folding of a text, as `tensorflow_text.case_fold_utf8` gives it."""
-    return unicodedata.normalize("NFC", text.translate(_FOLD))
+    return normalization.nfc(text.translate(_FOLD))
 
 
 def decompose(text: str) -> str:
     """Return a text in NFD, as `tensorflow_text.normalize_utf8(text, "NFD")` gives it."""
-    return unicodedata.normalize("NFD", text.translate(_DECOMPOSITIONS_ADDED))
-
-
-def newer_than_python(text: str) -> bool:
-    """Whether a character is unassigned in this Python's Unicode, so that the order of marks may not be known."""
-    return any(unicodedata.category(c) == "Cn" for c in text)
+    return normalization.nfd(text)
