@@ -69,7 +69,7 @@ def test_every_number_of_the_certificate_is_on_the_page() -> None:
     assert {"7", "13", "17", "19", "8", "12", "16", "20"} <= set(found)
     page = draw_page(certificate())
     assert "1049 / 1049" in page
-    assert "alone 1.5e-07, in other orders 2.5e-07, with the most padding 3.5e-07" in page
+    assert "alone 1.5e-07, in other orders 2.5e-07 (at most 1e-06); with the most padding 3.5e-07" in page
 
 
 def test_each_pair_is_a_point_of_each_artefact() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -18,9 +19,10 @@ from pairlift.errors import AgreementError
 from pairlift.manifest import Source
 from pairlift_export import artefacts
 from pairlift_export.certificate import Parity
-from pairlift_export.converter import write_onnx
+from pairlift_export.graphs import PAIRLIFT, TF2ONNX, Graph, bert, build_graph, save_graph
+from pairlift_export.graphs.converter import convert_graph
 from pairlift_export.job import ExportJob
-from pairlift_export.reference import Reference, load_reference
+from pairlift_export.reference import Reference, load_reference, short_path
 from pairlift_export.stages import find_stage, run_stages
 from pairlift_training.run import LabelledPair
 
@@ -48,41 +50,48 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.keras" for name in ("bert", "roberta")}
 
 
-def export_wrong(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Reference, Path], None]
-) -> str:
-    """Export with another writer of the graph, and return the message of the failure."""
-    job = ExportJob(
-        model=str(model), stage=str(tmp_path), labels=("yes", "maybe", "no"), fields=("x", "y"), graph="auto", pairs=PAIRS,
-        pairs_source="test", source=Source(name="m", model_sha256="0", dtype_policy=""),
+ROUTES = {PAIRLIFT: build_graph, TF2ONNX: convert_graph}
+both_routes = pytest.mark.parametrize("route", [PAIRLIFT, TF2ONNX])
+Make = Callable[[Reference], onnx.ModelProto]
+
+
+def job_of(model: Path, stage: Path, **options: Any) -> ExportJob:
+    """Return an export job with 64 pairs."""
+    return ExportJob(
+        model=str(model), stage=str(stage), labels=("yes", "maybe", "no"), fields=("x", "y"), graph="auto", pairs=PAIRS,
+        pairs_source="test", source=Source(name="m", model_sha256="0", dtype_policy=""), **options,
     )  # fmt: skip
-    monkeypatch.setattr(artefacts, "write_onnx", write)
+
+
+def export_wrong(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Make, route: str) -> str:
+    """Export with another maker of the graph, and return the message of the failure."""
+    monkeypatch.setattr(artefacts, "make_graph", lambda reference, _: Graph(model=make(reference), route=route))
     with pytest.raises(AgreementError) as error:
-        artefacts.write_artefacts(job)
+        artefacts.write_artefacts(job_of(model, tmp_path))
     assert not (tmp_path / "parity.json").exists()
     return str(error.value)
 
 
-def with_weights(model: Path, change: Callable[[dict[str, Any]], None]) -> Callable[[Reference, Path], None]:
-    """Return a writer of the graph of a model whose Keras variables were changed."""
+def with_weights(model: Path, route: str, change: Callable[[dict[str, Any]], None]) -> Make:
+    """Return a maker of the graph of a model whose Keras variables were changed."""
 
-    def write(reference: Reference, path: Path) -> None:
+    def make(_: Reference) -> onnx.ModelProto:
         other = load_reference(model)
-        change({re.sub(r"\A[a-z]+_backbone(_\d+)?/", "", weight.path): weight for weight in other.classifier.weights})
-        write_onnx(other, path)
+        change({short_path(weight.path): weight for weight in other.classifier.weights})
+        return ROUTES[route](other)
 
-    return write
+    return make
 
 
-def with_layers(model: Path, change: Callable[[Any], None]) -> Callable[[Reference, Path], None]:
-    """Return a writer of the graph of a model whose Keras layers were changed."""
+def with_layers(model: Path, change: Callable[[Any], None]) -> Make:
+    """Return a converter of a model whose Keras layers were changed."""
 
-    def write(reference: Reference, path: Path) -> None:
+    def make(_: Reference) -> onnx.ModelProto:
         other = load_reference(model)
         change(other.classifier.backbone)
-        write_onnx(other, path)
+        return convert_graph(other)
 
-    return write
+    return make
 
 
 def stage_of(message: str) -> str:
@@ -97,14 +106,17 @@ def stage_of(message: str) -> str:
     return found[1]
 
 
+@both_routes
 def test_a_transposed_projection_is_found_in_its_layer(
-    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, route: str
 ) -> None:
     def transpose(weights: dict[str, Any]) -> None:
         kernel = weights["transformer_layer_1/self_attention_layer/query/kernel"]
         kernel.assign(np.asarray(kernel).reshape(8, 8).T.reshape(kernel.shape))
 
-    message = export_wrong(models["roberta"], tmp_path, monkeypatch, with_weights(models["roberta"], transpose))
+    message = export_wrong(
+        models["roberta"], tmp_path, monkeypatch, with_weights(models["roberta"], route, transpose), route
+    )
     assert stage_of(message) == "transformer_layer_1"
 
 
@@ -116,27 +128,36 @@ def test_a_wrong_epsilon_is_found_in_the_embeddings(
         assert norm.epsilon == 1e-12
         norm.epsilon = 1e-5
 
-    message = export_wrong(models["bert"], tmp_path, monkeypatch, with_layers(models["bert"], robertas))
+    message = export_wrong(models["bert"], tmp_path, monkeypatch, with_layers(models["bert"], robertas), TF2ONNX)
     assert stage_of(message) == "embeddings_layer_norm"
 
 
-def test_exchanged_segment_ids_are_found_in_the_embeddings(
+def test_a_wrong_epsilon_of_the_built_graph_is_found_in_the_embeddings(
     models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bert, "EPSILON", 1e-5)
+    message = export_wrong(models["bert"], tmp_path, monkeypatch, build_graph, PAIRLIFT)
+    assert stage_of(message) == "embeddings_layer_norm"
+
+
+@both_routes
+def test_exchanged_segment_ids_are_found_in_the_embeddings(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, route: str
 ) -> None:
     def exchange(weights: dict[str, Any]) -> None:
         table = weights["segment_embedding/embeddings"]
         table.assign(np.asarray(table)[::-1])
 
-    message = export_wrong(models["bert"], tmp_path, monkeypatch, with_weights(models["bert"], exchange))
+    message = export_wrong(models["bert"], tmp_path, monkeypatch, with_weights(models["bert"], route, exchange), route)
     assert stage_of(message) == "embeddings_layer_norm"
 
 
+@both_routes
 def test_a_missing_mask_is_found_in_the_first_layer(
-    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, route: str
 ) -> None:
-    def unmasked(reference: Reference, path: Path) -> None:
-        write_onnx(reference, path)
-        model = onnx.load(path)
+    def unmasked(reference: Reference) -> onnx.ModelProto:
+        model = ROUTES[route](reference)
         for node in model.graph.node:
             for i, name in enumerate(node.input):
                 node.input[i] = "no_mask" if name == "padding_mask" else name
@@ -147,20 +168,23 @@ def test_a_missing_mask_is_found_in_the_first_layer(
         ]
         for node in reversed(nodes):
             model.graph.node.insert(0, node)
-        onnx.save(model, path)
+        return model
 
-    message = export_wrong(models["bert"], tmp_path, monkeypatch, unmasked)
+    message = export_wrong(models["bert"], tmp_path, monkeypatch, unmasked, route)
     assert stage_of(message) == "transformer_layer_0"
 
 
+@both_routes
 def test_swapped_labels_are_found_in_the_logits_with_their_order(
-    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, route: str
 ) -> None:
     def swap(weights: dict[str, Any]) -> None:
         for name in ("logits/kernel", "logits/bias"):
             weights[name].assign(np.asarray(weights[name])[..., [1, 0, 2]])
 
-    message = export_wrong(models["roberta"], tmp_path, monkeypatch, with_weights(models["roberta"], swap))
+    message = export_wrong(
+        models["roberta"], tmp_path, monkeypatch, with_weights(models["roberta"], route, swap), route
+    )
     assert stage_of(message) == "logits"
     assert "its outputs are Keras' in the order 1, 0, 2" in message
 
@@ -172,14 +196,26 @@ def test_exact_instead_of_tanh_gelu_is_found_in_the_first_layer(
         for layer in backbone.transformer_layers:
             layer._feedforward_intermediate_dense.activation = lambda x: keras.activations.gelu(x, approximate=False)
 
-    message = export_wrong(models["bert"], tmp_path, monkeypatch, with_layers(models["bert"], exact))
+    message = export_wrong(models["bert"], tmp_path, monkeypatch, with_layers(models["bert"], exact), TF2ONNX)
     assert stage_of(message) == "transformer_layer_0"
 
 
+def test_exact_gelu_in_the_built_graph_is_found_in_the_first_layer(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = bert.layer_kind
+    monkeypatch.setattr(bert, "layer_kind", lambda heads: dataclasses.replace(right(heads), gelu="BiasGelu"))
+    message = export_wrong(models["bert"], tmp_path, monkeypatch, build_graph, PAIRLIFT)
+    assert stage_of(message) == "transformer_layer_0"
+
+
+@both_routes
 @pytest.mark.parametrize("family", ["bert", "roberta"])
-def test_every_stage_of_a_right_graph_is_named_and_agrees(models: dict[str, Path], family: str, tmp_path: Path) -> None:
+def test_every_stage_of_a_right_graph_is_named_and_agrees(
+    models: dict[str, Path], family: str, route: str, tmp_path: Path
+) -> None:
     reference = load_reference(models[family])
-    write_onnx(reference, tmp_path / "model.onnx")
+    save_graph(ROUTES[route](reference), tmp_path / "model.onnx")
     arrays = reference.encode([(pair.first, pair.second) for pair in PAIRS])
     stages = ["embeddings_layer_norm", "transformer_layer_0", "transformer_layer_1", "pooled_dense", "logits"]
     assert list(reference.stages(arrays)) == stages
@@ -192,9 +228,8 @@ def test_every_stage_of_a_right_graph_is_named_and_agrees(models: dict[str, Path
 def test_a_row_that_depends_on_its_neighbours_is_no_bundle(
     models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def add_batch_maximum(reference: Reference, path: Path) -> None:
-        write_onnx(reference, path)
-        model = onnx.load(path)
+    def add_batch_maximum(reference: Reference) -> onnx.ModelProto:
+        model = build_graph(reference)
         last = next(node for node in model.graph.node if "logits" in node.output)
         last.output[0] = "own"
         scale = numpy_helper.from_array(np.array([1e-5, 0, 0], np.float32), "scale")
@@ -207,11 +242,23 @@ def test_a_row_that_depends_on_its_neighbours_is_no_bundle(
             ]
         )
         assert model.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
-        onnx.save(model, path)
+        return model
 
     monkeypatch.setattr("pairlift_export.parity.PROBABILITY_TOLERANCE", 1.0)
-    message = export_wrong(models["bert"], tmp_path, monkeypatch, add_batch_maximum)
+    message = export_wrong(models["bert"], tmp_path, monkeypatch, add_batch_maximum, PAIRLIFT)
     assert re.search(r"a row's probabilities in fp32 move by \S+ alone, expected at most 1e-06", message)
+
+
+def test_a_built_graph_that_tf2onnx_contradicts_is_no_bundle(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def halve(weights: dict[str, Any]) -> None:
+        weights["logits/kernel"].assign(0.5 * np.asarray(weights["logits/kernel"]))
+
+    wrong = with_weights(models["bert"], TF2ONNX, halve)
+    monkeypatch.setattr("pairlift_export.proof.convert_graph", wrong)
+    with pytest.raises(AgreementError, match=r"tf2onnx's graph differs from the one built from the weights by \S+ in"):
+        artefacts.write_artefacts(job_of(models["bert"], tmp_path))
 
 
 def test_wrong_token_ids_are_found_before_the_graph(
@@ -226,7 +273,7 @@ def test_wrong_token_ids_are_found_before_the_graph(
         return dataclasses.replace(found, tokenizer=dataclasses.replace(found.tokenizer, lowercase=False))
 
     monkeypatch.setattr(artefacts, "read_keras_preprocessor", cased)
-    message = export_wrong(models["bert"], tmp_path, monkeypatch, write_onnx)
+    message = export_wrong(models["bert"], tmp_path, monkeypatch, build_graph, PAIRLIFT)
     assert re.match(
         r"parity failed at the tokens: \d+ of \d+ pairs have other token_ids than KerasHub's, first '", message
     )
@@ -235,11 +282,7 @@ def test_wrong_token_ids_are_found_before_the_graph(
 def test_the_certificate_reads_back_whole(tmp_path: Path, models: dict[str, Path]) -> None:
     from pairlift import record
 
-    job = ExportJob(
-        model=str(models["bert"]), stage=str(tmp_path), labels=("yes", "maybe", "no"), fields=("x", "y"), graph="auto", pairs=PAIRS,
-        pairs_source="test", source=Source(name="m", model_sha256="0", dtype_policy=""),
-    )  # fmt: skip
-    artefacts.write_artefacts(job)
+    artefacts.write_artefacts(job_of(models["bert"], tmp_path))
     data = (tmp_path / "parity.json").read_bytes()
     parity = record.load(Parity, data, "parity.json")
     assert record.dump(parity) == data

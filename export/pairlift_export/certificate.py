@@ -62,16 +62,34 @@ class VariantParity:
     """What is measured of a variant the runner loads.
 
     Attributes:
+        graph: How its graph was made: `pairlift` from the weights, or `tf2onnx`.
         shapes: The shape matrix.
         invariance: Whether a row's score depends on what stands beside it.
         pairs_per_second: From raw text to probabilities, over the pairs of the proof, on `threads` threads.
         threads: How many.
     """
 
+    graph: str = "tf2onnx"
     shapes: tuple[ShapeParity, ...]
     invariance: Invariance
     pairs_per_second: float
     threads: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What a quantised variant may do: the share of labels that may flip, and how far accuracy may fall."""
+
+    most_flips: float
+    most_drop: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CrossCheck:
+    """The graph from the weights against tf2onnx's: pairs compared, and the largest difference of a probability."""
+
+    pairs: int
+    max: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +105,8 @@ class ArtefactParity:
         agreement: Pairs by Keras' label (rows) and the artefact's (columns).
         confusion: Labelled pairs by their label (rows) and the artefact's (columns).
         smallest_tolerance: The smallest tolerance of probabilities that would have passed.
-        tolerance: The one that was held to.
+        tolerance: The one that was held to; None for a quantised variant, which is held to a gate.
+        gate: Of a quantised variant.
         worst_first, worst_second: The pair with the largest difference.
         accuracy: On the labelled pairs, or None.
         size: Bytes on disk.
@@ -102,12 +121,13 @@ class ArtefactParity:
     agreement: Counts
     confusion: Counts
     smallest_tolerance: float
-    tolerance: float
+    tolerance: float | None
     worst_first: str
     worst_second: str
     accuracy: float | None
     size: int = 0
     variant: VariantParity | None = None
+    gate: Gate | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +147,9 @@ class Parity:
         margins: Keras' margin on each pair (first minus second probability).
         tokens: The preprocessing, over the pairs and the whole hard corpus.
         artefacts: `saved_model`, and each variant.
+        left_out: Variants that are not in the bundle, and why.
+        cross_check: When the graph was built from the weights.
+        calibration_pairs: How many pairs the ranges of the int8 variant were measured on.
         time: When, UTC, ISO 8601.
         cpu: The processor.
         cpu_flags: Its instruction sets that matter to matrix kernels.
@@ -147,6 +170,9 @@ class Parity:
     margins: tuple[float, ...]
     tokens: TokenParity
     artefacts: Mapping[str, ArtefactParity]
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    cross_check: CrossCheck | None = None
+    calibration_pairs: int = 0
     time: str
     cpu: str
     cpu_flags: tuple[str, ...]

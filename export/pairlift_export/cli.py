@@ -20,9 +20,23 @@ import click
     show_default=True,
     help="How the ONNX graph is made.",
 )
+@click.option(
+    "--int8/--no-int8", "int8", default=None, help="Whether to make the int8 variant.  [default: when its gate holds]"
+)
+@click.option("--max-flips", type=click.FloatRange(0, 1), help="Share of labels that int8 may flip.  [default: 0.03]")
+@click.option("--max-drop", type=click.FloatRange(0, 1), help="Accuracy that int8 may lose.  [default: 0.01]")
 @click.option("--force", is_flag=True, help="Replace BUNDLE if it is a bundle.")
 def export(
-    model: Path, bundle: Path, pairs: str | None, labels: str | None, fields: str | None, graph: str, force: bool
+    model: Path,
+    bundle: Path,
+    pairs: str | None,
+    labels: str | None,
+    fields: str | None,
+    graph: str,
+    int8: bool | None,
+    max_flips: float | None,
+    max_drop: float | None,
+    force: bool,
 ) -> None:
     """Export a run or a .keras file to BUNDLE: SavedModel, ONNX, tokenizer, and the proof that they agree.
 
@@ -30,7 +44,12 @@ def export(
     """
     from pairlift_export.export import Request, run_export
 
-    run_export(Request(model=model, bundle=bundle, pairs=pairs, labels=labels, fields=fields, graph=graph, force=force))
+    run_export(
+        Request(
+            model=model, bundle=bundle, pairs=pairs, labels=labels, fields=fields, graph=graph, int8=int8,
+            max_flips=max_flips, max_drop=max_drop, force=force,
+        )
+    )  # fmt: skip
 
 
 COMMANDS = (export,)

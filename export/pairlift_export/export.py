@@ -23,7 +23,8 @@ from pairlift.errors import InputError, PairliftError, RowError, UsageError, mis
 from pairlift.fields import Columns, find_columns, parse_list
 from pairlift.manifest import MANIFEST, Source
 from pairlift.staging import check_destination, staged_directory
-from pairlift_export.job import ExportJob
+from pairlift_export.certificate import Gate
+from pairlift_export.job import DEFAULT_GATE, ExportJob
 from pairlift_export.keras_file import inspect_keras_file
 from pairlift_training.run import MODEL, RUN, LabelledPair, Run, read_run
 
@@ -41,7 +42,19 @@ class Request:
     labels: str | None
     fields: str | None
     graph: str
+    int8: bool | None
+    max_flips: float | None
+    max_drop: float | None
     force: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Pairs:
+    """Pairs for the proof; pairs to calibrate on, which are others where there are enough; and where they are from."""
+
+    proof: tuple[LabelledPair, ...]
+    calibration: tuple[LabelledPair, ...]
+    source: str
 
 
 def run_export(request: Request) -> None:
@@ -59,7 +72,7 @@ def run_export(request: Request) -> None:
         raise UsageError(
             f"{file}: the head has {found.outputs} outputs, found {len(labels)} labels ({', '.join(labels)}); give one --labels name for each output, in order"
         )
-    pairs, source = _proof_pairs(request, run, fields)
+    pairs = _choose_pairs(request, run, fields)
     if any(importlib.util.find_spec(name) is None for name in NEEDED):
         raise missing_extra("export", "export")
     policy = "" if run is None else run.recipe.precision
@@ -70,8 +83,14 @@ def run_export(request: Request) -> None:
             labels=labels,
             fields=fields,
             graph=request.graph,
-            pairs=pairs,
-            pairs_source=source,
+            pairs=pairs.proof,
+            pairs_source=pairs.source,
+            calibration=pairs.calibration,
+            int8=request.int8,
+            gate=Gate(
+                most_flips=DEFAULT_GATE.most_flips if request.max_flips is None else request.max_flips,
+                most_drop=DEFAULT_GATE.most_drop if request.max_drop is None else request.max_drop,
+            ),
             source=Source(
                 name=request.model.resolve().name,
                 model_sha256=run.model_sha256 if run else sha256_file(file),
@@ -108,9 +127,10 @@ def _names(request: Request, run: Run | None) -> tuple[tuple[str, ...], tuple[st
     return labels, fields
 
 
-def _proof_pairs(request: Request, run: Run | None, fields: tuple[str, ...]) -> tuple[tuple[LabelledPair, ...], str]:
+def _choose_pairs(request: Request, run: Run | None, fields: tuple[str, ...]) -> _Pairs:
     if request.pairs is None:
-        return (run.held_out, "held out by the run") if run else ((), "none given")
+        held_out = run.held_out if run else ()
+        return _Pairs(proof=held_out, calibration=held_out, source="held out by the run" if run else "none given")
     columns: Columns | None = None
     found: list[LabelledPair] = []
     for row in formats.read_rows(request.pairs):
@@ -126,7 +146,9 @@ def _proof_pairs(request: Request, run: Run | None, fields: tuple[str, ...]) -> 
     if not found:
         raise InputError(f"{request.pairs}: no pair that can be scored; expected rows with {' and '.join(fields)}")
     step = max(1, len(found) // PROOF_PAIRS)
-    return tuple(found[::step][:PROOF_PAIRS]), Path(request.pairs).name
+    proof = tuple(found[::step][:PROOF_PAIRS])
+    others = found[1::step][:PROOF_PAIRS] if step > 1 else []
+    return _Pairs(proof=proof, calibration=tuple(others) or proof, source=Path(request.pairs).name)
 
 
 def _run_child(job: ExportJob) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from pairlift.manifest import Source
+from pairlift_export.certificate import Gate
 from pairlift_training.run import LabelledPair
+
+# A label may flip where the first two classes are about equal; a trained BERT tiny flips 1 % (docs/performance.md).
+DEFAULT_GATE = Gate(most_flips=0.03, most_drop=0.01)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +24,9 @@ class ExportJob:
         graph: `auto` or `tf2onnx`.
         pairs: The user's pairs for the proof.
         pairs_source: Where they are from, for the report.
+        calibration: Pairs to measure the ranges of activations on; not the proof's, where there were enough.
+        int8: Whether the int8 variant is made: None leaves it out when its gate fails, True fails then.
+        gate: What int8 may do.
         source: What the manifest says of the model.
     """
 
@@ -31,4 +38,7 @@ class ExportJob:
     graph: str
     pairs: tuple[LabelledPair, ...]
     pairs_source: str
+    calibration: tuple[LabelledPair, ...] = ()
+    int8: bool | None = None
+    gate: Gate = DEFAULT_GATE
     source: Source

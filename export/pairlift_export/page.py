@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from pairlift_export.certificate import Counts, Parity
+from pairlift_export.certificate import ArtefactParity, Counts, Parity
 from pairlift_export.charts import draw_histogram, draw_scatter
 from pairlift_export.parity import COMPANION_TOLERANCE
 
@@ -36,11 +36,12 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;margin:0}dt{c
 
 def draw_page(parity: Parity) -> str:
     """Return the page of a certificate; every number on it is the certificate's."""
-    tolerance = min(artefact.tolerance for artefact in parity.artefacts.values())
+    tolerance = min(artefact.tolerance for artefact in parity.artefacts.values() if artefact.tolerance is not None)
     differences = {name: artefact.differences for name, artefact in parity.artefacts.items()}
     body = [
         f"<h1>{escape(parity.model)}: parity</h1>",
         '<p class="verdict">Passed: every artefact agrees with Keras from raw text to label.</p>',
+        *(f'<p class="dim">{escape(name)} is left out: {escape(why)}</p>' for name, why in parity.left_out.items()),
         f'<p class="dim">{escape(parity.time)} · {parity.pairs} pairs ({escape(parity.pairs_source)}; '
         f"{parity.hard_pairs} of the built-in hard corpus) · model.keras sha256 {escape(parity.model_sha256)}</p>",
         _tiles(parity),
@@ -98,7 +99,7 @@ def _agreement(parity: Parity) -> str:
     rows = [["Keras", *[""] * 10, _share(parity.keras_accuracy)]]
     for name, a in parity.artefacts.items():
         spreads = [f"{v:.1e}" for s in (a.probabilities, a.logits) for v in (s.max, s.mean, s.p99, s.p999)]
-        rows.append([name, f"{a.same_label} / {parity.pairs}", *spreads, f"{a.tolerance:.0e}", _share(a.accuracy)])
+        rows.append([name, f"{a.same_label} / {parity.pairs}", *spreads, _limit(a), _share(a.accuracy)])
     return _table(head, rows)
 
 
@@ -149,8 +150,8 @@ def _shapes(parity: Parity, name: str) -> str:
     rows = [[f"{length} tokens", *(found.get((length, batch), "") for batch in batches)] for length in lengths]
     moved = variant.invariance
     text = (
-        f"<p>The same {moved.rows} rows, against themselves in one batch: alone {moved.alone:.1e}, in other orders {moved.order:.1e}, "
-        f"with the most padding {moved.padding:.1e} (at most {COMPANION_TOLERANCE:.0e}).</p>"
+        f"<p>The same {moved.rows} rows, against themselves in one batch: alone {moved.alone:.1e}, in other orders {moved.order:.1e} "
+        f"(at most {COMPANION_TOLERANCE:.0e}); with the most padding {moved.padding:.1e}.</p>"
     )
     return _section(
         f"{name}: largest difference from Keras by the shape of the batch",
@@ -206,6 +207,12 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], texts: tuple[int,
         for row in rows
     )
     return f"<table><tr>{top}</tr>{lines}</table>"
+
+
+def _limit(artefact: ArtefactParity) -> str:
+    if artefact.gate is not None:
+        return f"{artefact.gate.most_flips:.1%} flips, {artefact.gate.most_drop:.1%} accuracy"
+    return "" if artefact.tolerance is None else f"{artefact.tolerance:.0e}"
 
 
 def _share(value: float | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,12 @@ KINDS = {
 ACTIVATIONS = ("linear", "softmax")
 # The layers whose outputs are compared, one after the other, when a graph disagrees.
 STAGE_LAYER = re.compile(r"(embeddings_layer_norm|transformer_layer_\d+|pooled_dense|logits)\Z")
+_BACKBONE = re.compile(r"\A[a-z]+_backbone(_\d+)?/")
+
+
+def short_path(path: str) -> str:
+    """Return the path of a Keras variable without the backbone's name, which stands on all of them."""
+    return _BACKBONE.sub("", path)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +61,11 @@ class Reference:
 
     def logits(self, arrays: dict[str, NDArray[np.int32]]) -> NDArray[np.float32]:
         """Return Keras' logits, float32, shape (n, labels)."""
-        return np.asarray(self.classifier.predict(arrays, batch_size=BATCH_ROWS, verbose=0), np.float32)
+        inputs = {name: tf.TensorSpec((None, None), tf.int32) for name in self.inputs}
+        call = tf.function(lambda batch: self.classifier(batch, training=False), input_signature=[inputs])
+        return run_by_length(
+            lambda batch: call({name: tf.constant(batch[name]) for name in self.inputs}).numpy(), arrays
+        )
 
     def call(self, arrays: dict[str, NDArray[np.int32]]) -> NDArray[np.float32]:
         """Return Keras' logits of one batch, computed eagerly, float32, shape (n, labels)."""
@@ -73,6 +83,29 @@ class Reference:
             values = taps({name: arrays[name] for name in self.inputs}, training=False)
             found |= {layer.name: np.asarray(values[layer.name], np.float32) for layer in layers}
         return found
+
+
+def run_by_length(
+    run: Callable[[dict[str, NDArray[np.int32]]], NDArray[np.float32]], arrays: dict[str, NDArray[np.int32]]
+) -> NDArray[np.float32]:
+    """Run rows in batches of about the same length, without the columns in which all have padding.
+
+    Args:
+        run: From arrays of shape (rows, columns) to logits of shape (rows, labels).
+        arrays: Int32, shape (n, sequence_length).
+
+    Returns:
+        Logits, float32, shape (n, labels), in the order of the rows.
+    """
+    mask = arrays["padding_mask"]
+    lengths = mask.shape[1] - mask[:, ::-1].argmax(axis=1)
+    order = np.argsort(lengths, kind="stable")
+    parts = []
+    for start in range(0, len(order), BATCH_ROWS):
+        rows = order[start : start + BATCH_ROWS]
+        parts.append(run({name: values[rows, : lengths[rows[-1]]] for name, values in arrays.items()}))
+    logits = np.concatenate(parts)
+    return np.asarray(logits[np.argsort(order)], np.float32)
 
 
 def load_reference(path: Path) -> Reference:

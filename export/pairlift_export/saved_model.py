@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from pairlift_export.reference import BATCH_ROWS, Reference
+from pairlift_export.reference import Reference, run_by_length
 
 
 def write_saved_model(reference: Reference, path: Path) -> None:
@@ -25,9 +25,6 @@ def write_saved_model(reference: Reference, path: Path) -> None:
 def run_saved_model(path: Path, arrays: dict[str, NDArray[np.int32]]) -> NDArray[np.float32]:
     """Return a SavedModel's logits, float32, shape (n, labels)."""
     serve = tf.saved_model.load(str(path)).signatures["serving_default"]
-    rows = len(next(iter(arrays.values())))
-    parts = [
-        serve(**{name: tf.constant(a[i : i + BATCH_ROWS]) for name, a in arrays.items()})["logits"].numpy()
-        for i in range(0, rows, BATCH_ROWS)
-    ]
-    return np.concatenate(parts)
+    return run_by_length(
+        lambda batch: serve(**{name: tf.constant(values) for name, values in batch.items()})["logits"].numpy(), arrays
+    )

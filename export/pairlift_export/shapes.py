@@ -38,22 +38,19 @@ def compare_shapes(
 
 
 def measure_invariance(scorer: Scorer, encoder: PairEncoder, pairs: Sequence[Pair]) -> Invariance:
-    """Score some pairs in one batch, alone, backwards and shuffled, and padded to the maximum."""
-    chosen = list(pairs[:: max(1, len(pairs) // COMPANIONS)])[:COMPANIONS]
-    batch = encoder.encode(chosen)
-    together = softmax(scorer.run(batch))
-    alone = np.concatenate([softmax(scorer.run(encoder.encode([pair]))) for pair in chosen])
+    """Score some pairs of about the same length as the runner does, together, alone, backwards and shuffled, and padded to the maximum."""
+    by_length = sorted(pairs, key=lambda pair: len(encoder.encode([pair]).token_ids[0]))
+    middle = max(0, (len(by_length) - COMPANIONS) // 2)
+    chosen = by_length[middle : middle + COMPANIONS]
+    together = scorer.score(chosen)
+    alone = np.concatenate([scorer.score([pair]) for pair in chosen])
     orders = [np.arange(len(chosen))[::-1], np.random.default_rng(0).permutation(len(chosen))]
-    moved = [np.abs(softmax(scorer.run(take(batch, order))) - together[order]).max() for order in orders]
+    moved = [np.abs(scorer.score([chosen[i] for i in order]) - together[order]).max() for order in orders]
     longest = encoder.packing.sequence_length
     rows = max(1, MOST_TOKENS // longest)
     padded = encoder.encode(chosen, longest)
-    wide = np.concatenate(
-        [
-            softmax(scorer.run(take(padded, np.arange(i, min(i + rows, len(chosen))))))
-            for i in range(0, len(chosen), rows)
-        ]
-    )
+    batches = [np.arange(i, min(i + rows, len(chosen))) for i in range(0, len(chosen), rows)]
+    wide = np.concatenate([softmax(scorer.run(take(padded, batch))) for batch in batches])
     return Invariance(
         rows=len(chosen),
         alone=float(np.abs(alone - together).max()),

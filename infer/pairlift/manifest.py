@@ -33,9 +33,9 @@ class Variant:
 
     Attributes:
         file: The ONNX file, which stands in the group of the variant's name.
-        graph: How it was made (`tf2onnx`).
+        graph: How it was made: `pairlift` (from the weights) or `tf2onnx`.
         max_probability_difference: The largest absolute difference from Keras over the pairs of the proof.
-        tolerance: The bound that difference was held to, and the golden pairs are held to.
+        tolerance: What the golden pairs are held to, on whatever machine.
         pairs: How many pairs were compared.
         cpu: The processor this was measured on.
     """

@@ -16,6 +16,7 @@ from pairlift.tokenizer import Ids
 
 ROUND_ROBIN = "round_robin"
 WATERFALL = "waterfall"
+WIDTH_STEP = 4  # columns between two widths of a batch (docs/performance.md)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,21 @@ def trim(
     else:
         kept_first = np.minimum(first, budget)
     return kept_first, np.minimum(second, budget - kept_first)
+
+
+def measure(packing: Packing, tokens: Tokens, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the columns that each row is padded to: its length, rounded up to one of few widths.
+
+    Args:
+        packing: What the rows look like.
+        tokens: The texts' tokens.
+        first: For each row the index of its first text, shape (n,).
+        second: For each row the index of its second text, shape (n,).
+    """
+    kept_first, kept_second = trim(packing, tokens.lengths[first], tokens.lengths[second])
+    lengths = kept_first + kept_second + packing.special_tokens
+    widths: NDArray[np.int64] = np.minimum(-(-lengths // WIDTH_STEP) * WIDTH_STEP, packing.sequence_length)
+    return widths
 
 
 def pack(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pairlift.bundle import Bundle
 from pairlift.encoder import Pair, PairEncoder, check_text
 from pairlift.errors import BundleError, RowError, UsageError
-from pairlift.packing import Batch, Tokens, pack, trim
+from pairlift.packing import Batch, measure, pack
 from pairlift.session import count_threads, open_session
 
 Probabilities = NDArray[np.float32]
@@ -81,8 +81,15 @@ class Scorer:
         """Return the logits of sentence pairs, float32, shape (len(pairs), n_labels); otherwise as `score`."""
         texts = [self._read_pair(pair, i) for i, pair in enumerate(pairs)]
         out = np.empty((len(texts), len(self.labels)), np.float32)
-        for start in range(0, len(texts), WINDOW_ROWS):
-            self._score_window(texts[start : start + WINDOW_ROWS], out[start : start + WINDOW_ROWS])
+        windows = (slice(start, start + WINDOW_ROWS) for start in range(0, len(texts), WINDOW_ROWS))
+        last: tuple[slice, Pending] | None = None
+        for window in windows:
+            pending = self.submit(texts[window])
+            if last is not None:
+                out[last[0]] = last[1].wait()
+            last = window, pending
+        if last is not None:
+            out[last[0]] = last[1].wait()
         return out
 
     def predict(self, pairs: Sequence[Any]) -> list[str]:
@@ -127,35 +134,60 @@ class Scorer:
             ) from None
         return check_text(first, fields[0]), check_text(second, fields[1])
 
-    def _score_window(self, pairs: list[Pair], out: Probabilities) -> None:
+    def submit(self, pairs: Sequence[Pair]) -> Pending:
+        """Tokenise a window of checked pairs, and start scoring it on the scorer's threads.
+
+        The window is tokenised and sorted whole, so memory grows with it; its batches depend on its rows alone.
+
+        Raises:
+            UnicodeEncodeError: A text holds a lone surrogate.
+        """
         known: dict[Pair, int] = {}
         row_of = np.fromiter((known.setdefault(pair, len(known)) for pair in pairs), np.int64, len(pairs))
         texts: dict[str, int] = {}
         index = [texts.setdefault(text, len(texts)) for pair in known for text in pair]
         first, second = np.array(index, np.int64).reshape(-1, 2).T
-        tokens = self._encoder.tokenize(list(texts))
-        logits = np.empty((len(known), out.shape[1]), np.float32)
+        tokens, packing = self._encoder.tokenize(list(texts)), self._encoder.packing
+        logits = np.empty((len(known), len(self.labels)), np.float32)
 
-        def run(rows: NDArray[np.int64]) -> None:
-            logits[rows] = self.run(pack(self._encoder.packing, tokens, first[rows], second[rows]))
+        def run(rows: NDArray[np.int64], width: int) -> None:
+            logits[rows] = self.run(pack(packing, tokens, first[rows], second[rows], width))
 
-        for _ in self._pool.map(run, self._batches(tokens, first, second)):
-            pass
-        out[:] = logits[row_of]
+        widths = measure(packing, tokens, first, second)
+        futures = [self._pool.submit(run, rows, int(widths[rows[0]])) for rows in cut_batches(widths)]
+        return Pending(logits, row_of, futures)
 
-    def _batches(
-        self, tokens: Tokens, first: NDArray[np.int64], second: NDArray[np.int64]
-    ) -> Iterator[NDArray[np.int64]]:
-        kept_first, kept_second = trim(self._encoder.packing, tokens.lengths[first], tokens.lengths[second])
-        widths = kept_first + kept_second + self._encoder.packing.special_tokens
-        order = np.argsort(widths, kind="stable")
-        start = 0
-        while start < len(order):
-            stop = start + 1
-            while stop < len(order) and (stop - start + 1) * widths[order[stop]] <= BATCH_TOKENS:
-                stop += 1
-            yield order[start:stop]
-            start = stop
+
+class Pending:
+    """A window that is being scored."""
+
+    def __init__(self, logits: Probabilities, row_of: NDArray[np.int64], futures: list[Future[None]]) -> None:
+        self._logits = logits
+        self._row_of = row_of
+        self._futures = futures
+
+    def wait(self) -> Probabilities:
+        """Return the window's logits, float32, shape (rows, n_labels), rows in input order; errors as `Scorer.run`."""
+        try:
+            for future in self._futures:
+                future.result()
+        except BaseException:
+            for future in self._futures:
+                future.cancel()
+            raise
+        return self._logits[self._row_of]
+
+
+def cut_batches(widths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of each batch: rows of one width, so that what a row is padded to depends on itself alone.
+
+    Args:
+        widths: Columns that each row takes, shape (rows,).
+    """
+    order = np.argsort(widths, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(widths[order])) + 1):
+        step = max(1, BATCH_TOKENS // int(widths[rows[0]])) if len(rows) else 1
+        yield from (rows[i : i + step] for i in range(0, len(rows), step))
 
 
 def softmax(logits: Probabilities) -> Probabilities:

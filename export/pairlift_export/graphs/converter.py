@@ -7,20 +7,15 @@ afterwards the arguments become initializers, each weight once, named as in Kera
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import tensorflow as tf
 import tf2onnx
-from pairlift.errors import AgreementError
-from pairlift_export.reference import STAGE_LAYER, Reference
+from pairlift_export.graphs.builder import IR_VERSION, OPSET, OUTPUT
+from pairlift_export.reference import STAGE_LAYER, Reference, short_path
 from tf2onnx.handler import tf_op
-
-OPSET = 17
-BACKBONE = re.compile(r"\A[a-z]+_backbone(_\d+)?/")
-IR_VERSION = 10  # the newest that the oldest supported onnxruntime reads
 
 
 @tf_op("Erfc")
@@ -42,12 +37,8 @@ class Erfc:
         ctx.make_node("Sub", [one, erf], outputs=outputs, name=node.name, dtypes=[dtype], shapes=[shape])
 
 
-def write_onnx(reference: Reference, path: Path) -> None:
-    """Write the network as ONNX: int32 inputs (batch, sequence), output `logits` (batch, labels).
-
-    Raises:
-        AgreementError: What tf2onnx wrote is not valid ONNX.
-    """
+def convert_graph(reference: Reference) -> onnx.ModelProto:
+    """Convert the network: its inputs int32 (batch, sequence), its output `logits` (batch, labels)."""
     classifier = reference.classifier
     trainable, fixed = classifier.trainable_variables, classifier.non_trainable_variables
     names = list(reference.inputs)
@@ -61,7 +52,7 @@ def write_onnx(reference: Reference, path: Path) -> None:
         logits, _ = classifier.stateless_call(
             values[: len(trainable)], values[len(trainable) :], inputs, training=False
         )
-        return {"logits": logits}
+        return {OUTPUT: logits}
 
     function = tf.function(forward, input_signature=signature)
     model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
@@ -71,13 +62,7 @@ def write_onnx(reference: Reference, path: Path) -> None:
     _name_axes(model.graph, classifier.num_classes)
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "pairlift", ""
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        raise AgreementError(
-            f"tf2onnx wrote a graph that is not valid ONNX: {str(error).strip().splitlines()[0]}"
-        ) from error
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    return model
 
 
 def _place_weights(graph: Any, weights: dict[str, Any], names: list[str]) -> None:
@@ -96,12 +81,12 @@ def _place_weights(graph: Any, weights: dict[str, Any], names: list[str]) -> Non
 def _shorten_names(graph: Any) -> None:
     """Take the backbone's name off every name: it stands on all of them, and says nothing."""
     for node in graph.node:
-        node.name = BACKBONE.sub("", node.name)
+        node.name = short_path(node.name)
         for names in (node.input, node.output):
             for i, name in enumerate(names):
-                names[i] = BACKBONE.sub("", name)
+                names[i] = short_path(name)
     for initializer in graph.initializer:
-        initializer.name = BACKBONE.sub("", initializer.name)
+        initializer.name = short_path(initializer.name)
 
 
 def _name_stages(graph: Any, classifier: Any) -> None:
@@ -114,7 +99,7 @@ def _name_stages(graph: Any, classifier: Any) -> None:
     for layer in filter(STAGE_LAYER.match, layers):
         inside = re.compile(rf"(.*/)?{layer}(_\d+)?/")
         nodes = [node for node in graph.node if inside.match(node.name)]
-        if nodes and layer != "logits":
+        if nodes and layer != OUTPUT:
             renamed[nodes[-1].output[0]] = layer
     for node in graph.node:
         for names in (node.input, node.output):
@@ -126,5 +111,5 @@ def _name_axes(graph: Any, labels: int) -> None:
     for value in graph.input:
         for dim, axis in zip(value.type.tensor_type.shape.dim, ("batch", "sequence"), strict=True):
             dim.dim_param = axis
-    output = onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["batch", labels])
+    output = onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, ["batch", labels])
     graph.output[0].CopyFrom(output)

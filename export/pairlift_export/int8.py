@@ -1,0 +1,72 @@
+"""The int8 variant: made from the float graph, held to its gate, and left out when it does not hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+from pairlift.bundle import Bundle
+from pairlift.encoder import EncoderRecord, PairEncoder
+from pairlift.errors import AgreementError
+from pairlift.manifest import Manifest
+from pairlift.packing import Batch
+from pairlift.scorer import Scorer
+from pairlift_export.certificate import ArtefactParity
+from pairlift_export.contents import FILES, INT8, add_variant, write_manifest
+from pairlift_export.graphs import Graph, save_graph
+from pairlift_export.graphs.quantise import calibrate, quantise, token_table
+from pairlift_export.job import ExportJob
+from pairlift_export.proof import Proof
+from pairlift_training.run import LabelledPair
+
+BATCH_ROWS = 32
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What came of it: the manifest that lists the variant and its parity, or the fault for which it is left out."""
+
+    manifest: Manifest
+    result: ArtefactParity | None = None
+    fault: str = ""
+
+
+def make_int8(job: ExportJob, graph: Graph, proof: Proof, manifest: Manifest) -> Attempt:
+    """Write the int8 graph beside the float one: with int8 embeddings, or without where those are what is wrong.
+
+    Raises:
+        AgreementError: Its gate fails, and the variant was asked for.
+    """
+    if job.int8 is False:
+        return Attempt(manifest=manifest, fault="not asked for (--no-int8)")
+    if not job.calibration:
+        return _fail(job, manifest, "no pairs of yours to measure the ranges of activations on; add --pairs FILE")
+    stage = Path(job.stage)
+    path, fault = stage / FILES[INT8], ""
+    ranges = calibrate(graph.model, _batches(proof.encoder, job.calibration))
+    for tables in ([token_table(graph.model)], []):
+        save_graph(quantise(graph.model, ranges, tables), path)
+        listed = write_manifest(stage, add_variant(manifest, INT8, graph.route))
+        scorer = Scorer(Bundle.open(stage), INT8)
+        result = proof.hold_variant(scorer, job.gate)
+        scorer.close()
+        fault = proof.find_fault(INT8, result) or ""
+        if not fault:
+            return Attempt(manifest=listed, result=result)
+        path.unlink()
+        write_manifest(stage, manifest)
+    return _fail(job, manifest, fault)
+
+
+def _fail(job: ExportJob, manifest: Manifest, fault: str) -> Attempt:
+    if job.int8:
+        raise AgreementError(f"--int8: {fault}; no bundle was written (without --int8 the variant is left out instead)")
+    return Attempt(manifest=manifest, fault=fault)
+
+
+def _batches(encoder: EncoderRecord, pairs: tuple[LabelledPair, ...]) -> Iterator[Batch]:
+    texts = sorted(((pair.first, pair.second) for pair in pairs), key=lambda pair: len(pair[0]) + len(pair[1]))
+    tokenizer = PairEncoder(encoder)
+    for start in range(0, len(texts), BATCH_ROWS):
+        yield tokenizer.encode(texts[start : start + BATCH_ROWS])

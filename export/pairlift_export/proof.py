@@ -1,0 +1,171 @@
+"""The proof: Keras' answers to the pairs of an export, and what each artefact makes of the same raw texts."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pairlift.encoder import EncoderRecord, Pair, PairEncoder
+from pairlift.errors import AgreementError
+from pairlift.golden import GoldenPair
+from pairlift.scorer import Scorer, softmax
+from pairlift_export.certificate import ArtefactParity, CrossCheck, Gate, TokenParity, VariantParity
+from pairlift_export.graphs import run_graph
+from pairlift_export.graphs.converter import convert_graph
+from pairlift_export.hard import hard_pairs
+from pairlift_export.parity import PROBABILITY_TOLERANCE, accuracy, compare_logits, compare_tokens, find_fault, margins
+from pairlift_export.reference import Reference
+from pairlift_export.saved_model import run_saved_model
+from pairlift_export.shapes import compare_shapes, measure_invariance
+from pairlift_export.stages import find_stage
+from pairlift_training.run import LabelledPair
+
+GOLDEN_PAIRS = 64
+HARD_LOGITS = 128  # hard pairs whose logits are compared too; token ids are compared on all of them
+FEW_ROWS = 16  # for what is compared once more: intermediate outputs, and the other graph
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What artefacts are held to.
+
+    Attributes:
+        reference: Keras' model.
+        encoder: The runner's tokenizer and packing.
+        labels: Label names in the order of the head's outputs.
+        pairs: The user's pairs and some of the hard corpus.
+        hard: How many are of that.
+        tokens: The preprocessing, over the pairs and the whole hard corpus.
+        arrays: Keras' arrays of the pairs, int32, shape (len(pairs), sequence_length).
+        expected: Keras' logits, float32, shape (len(pairs), labels).
+    """
+
+    reference: Reference
+    encoder: EncoderRecord
+    labels: tuple[str, ...]
+    pairs: tuple[LabelledPair, ...]
+    hard: int
+    tokens: TokenParity
+    arrays: dict[str, NDArray[np.int32]]
+    expected: NDArray[np.float32]
+
+    @property
+    def texts(self) -> list[Pair]:
+        """The texts of the pairs."""
+        return [(pair.first, pair.second) for pair in self.pairs]
+
+    @property
+    def keras_accuracy(self) -> float | None:
+        """Of the reference on the labelled pairs, or None."""
+        return accuracy(self.expected.argmax(axis=1), self.pairs, self.labels)
+
+    def hold_variant(self, scorer: Scorer, gate: Gate | None = None) -> ArtefactParity:
+        """Compare a variant of the bundle through the runner's own scorer."""
+        scorer.logits(self.texts[:FEW_ROWS])  # the first batches also pay for memory
+        started = time.perf_counter()
+        found = scorer.logits(self.texts)
+        seconds = time.perf_counter() - started
+        variant = scorer.bundle.manifest.variants[scorer.variant]
+        return dataclasses.replace(
+            compare_logits(self.expected, found, self.pairs, self.labels, gate),
+            size=(scorer.bundle.path / variant.file).stat().st_size,
+            variant=VariantParity(
+                graph=variant.graph,
+                shapes=compare_shapes(self.reference, scorer, self.encoder, self.texts),
+                invariance=measure_invariance(scorer, PairEncoder(self.encoder), self.texts),
+                pairs_per_second=round(len(self.pairs) / seconds, 1),
+                threads=scorer.threads,
+            ),
+        )
+
+    def hold_saved_model(self, path: Path) -> ArtefactParity:
+        """Compare the SavedModel."""
+        served = run_saved_model(path, self.arrays)
+        return dataclasses.replace(
+            compare_logits(self.expected, served, self.pairs, self.labels),
+            size=sum(p.stat().st_size for p in path.rglob("*") if p.is_file()),
+        )
+
+    def find_fault(self, name: str, result: ArtefactParity) -> str | None:
+        """Return what is wrong with an artefact, or None."""
+        return find_fault(name, result, self.keras_accuracy)
+
+    def check(self, name: str, result: ArtefactParity, graph: Path | None = None) -> None:
+        """Hold an artefact to its tolerance.
+
+        Raises:
+            AgreementError: It does not hold; the message names the stage of the graph where it leaves Keras.
+        """
+        fault = self.find_fault(name, result)
+        if fault is None:
+            return
+        where = ""
+        if graph is not None:
+            worst = np.argsort(np.nan_to_num(result.differences, nan=np.inf))[::-1][:FEW_ROWS]
+            where = f"; {find_stage(self.reference, graph, {k: v[worst] for k, v in self.arrays.items()})}"
+        raise AgreementError(f"parity failed: {fault}{where}; no bundle was written")
+
+    def cross_check(self, scorer: Scorer) -> CrossCheck:
+        """Hold the graph from the weights to tf2onnx's of the same model.
+
+        Raises:
+            AgreementError: They differ by more than each may from Keras.
+        """
+        rows = np.linspace(0, len(self.pairs) - 1, min(FEW_ROWS, len(self.pairs))).astype(int)
+        texts = self.texts
+        converted = run_graph(convert_graph(self.reference), {k: v[rows] for k, v in self.arrays.items()})
+        difference = float(np.abs(softmax(converted) - scorer.score([texts[i] for i in rows])).max())
+        if not difference <= PROBABILITY_TOLERANCE:
+            raise AgreementError(
+                f"parity failed: tf2onnx's graph differs from the one built from the weights by {difference:.2e} in probability, "
+                f"expected at most {PROBABILITY_TOLERANCE:.0e}; no bundle was written"
+            )
+        return CrossCheck(pairs=len(rows), max=difference)
+
+    def golden(self, scorers: Sequence[Scorer]) -> list[GoldenPair]:
+        """Return golden pairs with the probabilities of each variant: the hardest, and others spread over the rest."""
+        order = np.argsort(margins(self.expected), kind="stable")
+        hardest = order[: GOLDEN_PAIRS // 2].tolist()
+        spread = [i for i in np.linspace(0, len(self.pairs) - 1, GOLDEN_PAIRS).astype(int).tolist() if i not in hardest]
+        texts = [self.texts[i] for i in sorted([*hardest, *spread[: GOLDEN_PAIRS - len(hardest)]])]
+        scores = {scorer.variant: scorer.score(texts) for scorer in scorers}
+        return [
+            GoldenPair(
+                first=first,
+                second=second,
+                token_ids=ids,
+                probabilities={name: tuple(float(p) for p in found[i]) for name, found in scores.items()},
+            )
+            for i, ((first, second), ids) in enumerate(zip(texts, scorers[0].token_ids(texts), strict=True))
+        ]
+
+
+def prove(
+    reference: Reference, encoder: EncoderRecord, labels: tuple[str, ...], pairs: tuple[LabelledPair, ...]
+) -> Proof:
+    """Have Keras tokenise and score the pairs, and compare the tokens.
+
+    Raises:
+        AgreementError: A token differs.
+    """
+    every_hard = hard_pairs()
+    hard = every_hard[:: max(1, len(every_hard) // HARD_LOGITS)][:HARD_LOGITS]
+    texts = [(pair.first, pair.second) for pair in (*pairs, *every_hard)]
+    arrays = reference.encode(texts)
+    tokens = compare_tokens(arrays, PairEncoder(encoder).encode(texts, encoder.packing.sequence_length), texts)
+    places = [*range(len(pairs)), *(len(pairs) + every_hard.index(pair) for pair in hard)]
+    arrays = {name: values[places] for name, values in arrays.items()}
+    return Proof(
+        reference=reference,
+        encoder=encoder,
+        labels=labels,
+        pairs=(*pairs, *hard),
+        hard=len(hard),
+        tokens=tokens,
+        arrays=arrays,
+        expected=reference.logits(arrays),
+    )
