@@ -8,7 +8,7 @@ from pathlib import Path
 from pairlift import record
 from pairlift.bundle import Bundle
 from pairlift.encoder import read_keras_preprocessor
-from pairlift.golden import dump_golden
+from pairlift.golden import dump_golden, make_golden
 from pairlift.manifest import GOLDEN, PARITY, PARITY_PAGE, SAVED_MODEL, TOKENIZER
 from pairlift.scorer import Scorer
 from pairlift_export.certificate import Parity
@@ -44,15 +44,19 @@ def write_artefacts(job: ExportJob) -> list[str]:
     proof.check(SAVED_MODEL, results[SAVED_MODEL])
 
     manifest = write_manifest(stage, add_variant(draft_manifest(job, reference, encoder), FP32, graph.route))
-    scorers = [Scorer(Bundle.open(stage), FP32)]
-    results[FP32] = proof.hold_variant(scorers[0])
+    scorer = Scorer(Bundle.open(stage), FP32)
+    results[FP32] = proof.hold_variant(scorer)
     proof.check(FP32, results[FP32], stage / FILES[FP32])
-    crossed = proof.cross_check(scorers[0]) if graph.route == PAIRLIFT else None
+    crossed = proof.cross_check(scorer) if graph.route == PAIRLIFT else None
+    token_ids = scorer.token_ids(proof.golden_texts)
+    scores = {FP32: scorer.score(proof.golden_texts)}
+    scorer.close()
+    del scorer  # a base-size graph is 440 MB
 
     attempt = make_int8(job, graph, proof, manifest)
     if attempt.result is not None:
         manifest, results[INT8] = attempt.manifest, attempt.result
-        scorers.append(Scorer(Bundle.open(stage), INT8))
+        scores[INT8] = attempt.scores
     parity = Parity(
         model=job.source.name,
         model_sha256=job.source.model_sha256,
@@ -77,10 +81,8 @@ def write_artefacts(job: ExportJob) -> list[str]:
     )
     (stage / PARITY).write_bytes(record.dump(parity))
     (stage / PARITY_PAGE).write_text(draw_page(parity), encoding="utf-8")
-    (stage / GOLDEN).write_bytes(dump_golden(proof.golden(scorers)))
-    for scorer in scorers:
-        scorer.close()
-        found = results[scorer.variant].probabilities.max
-        manifest = add_variant(manifest, scorer.variant, graph.route, found, parity.pairs)
+    (stage / GOLDEN).write_bytes(dump_golden(make_golden(proof.golden_texts, token_ids, scores)))
+    for name in scores:
+        manifest = add_variant(manifest, name, graph.route, results[name].probabilities.max, parity.pairs)
     write_manifest(stage, manifest)
     return describe(parity)

@@ -29,6 +29,7 @@ from pairlift_export.keras_file import inspect_keras_file
 from pairlift_training.run import MODEL, RUN, LabelledPair, Run, read_run
 
 PROOF_PAIRS = 256
+CALIBRATION_PAIRS = 128
 NEEDED = ("keras", "keras_hub", "tensorflow", "tensorflow_text", "tf2onnx", "onnx")
 
 
@@ -147,7 +148,7 @@ def _choose_pairs(request: Request, run: Run | None, fields: tuple[str, ...]) ->
         raise InputError(f"{request.pairs}: no pair that can be scored; expected rows with {' and '.join(fields)}")
     step = max(1, len(found) // PROOF_PAIRS)
     proof = tuple(found[::step][:PROOF_PAIRS])
-    others = found[1::step][:PROOF_PAIRS] if step > 1 else []
+    others = found[1 :: 2 * step][:CALIBRATION_PAIRS] if step > 1 else []
     return _Pairs(proof=proof, calibration=tuple(others) or proof, source=Path(request.pairs).name)
 
 

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from pairlift.bundle import Bundle
 from pairlift.encoder import EncoderRecord, PairEncoder
 from pairlift.errors import AgreementError
 from pairlift.manifest import Manifest
 from pairlift.packing import Batch
-from pairlift.scorer import Scorer
+from pairlift.scorer import Probabilities, Scorer
 from pairlift_export.certificate import ArtefactParity
 from pairlift_export.contents import FILES, INT8, add_variant, write_manifest
 from pairlift_export.graphs import Graph, save_graph
@@ -25,10 +26,11 @@ BATCH_ROWS = 32
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """What came of it: the manifest that lists the variant and its parity, or the fault for which it is left out."""
+    """What came of it: the manifest that lists the variant, its parity and its scores of the golden pairs; or the fault."""
 
     manifest: Manifest
     result: ArtefactParity | None = None
+    scores: Probabilities = dataclasses.field(default_factory=lambda: np.empty((0, 0), np.float32))
     fault: str = ""
 
 
@@ -49,11 +51,11 @@ def make_int8(job: ExportJob, graph: Graph, proof: Proof, manifest: Manifest) ->
         save_graph(quantise(graph.model, ranges, tables), path)
         listed = write_manifest(stage, add_variant(manifest, INT8, graph.route))
         scorer = Scorer(Bundle.open(stage), INT8)
-        result = proof.hold_variant(scorer, job.gate)
+        result, scores = proof.hold_variant(scorer, job.gate), scorer.score(proof.golden_texts)
         scorer.close()
         fault = proof.find_fault(INT8, result) or ""
         if not fault:
-            return Attempt(manifest=listed, result=result)
+            return Attempt(manifest=listed, result=result, scores=scores)
         path.unlink()
         write_manifest(stage, manifest)
     return _fail(job, manifest, fault)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pairlift.encoder import EncoderRecord, Pair, PairEncoder
 from pairlift.errors import AgreementError
-from pairlift.golden import GoldenPair
 from pairlift.scorer import Scorer, softmax
 from pairlift_export.certificate import ArtefactParity, CrossCheck, Gate, TokenParity, VariantParity
-from pairlift_export.graphs import run_graph
+from pairlift_export.graphs import open_graph
+from pairlift_export.graphs.builder import OUTPUT
 from pairlift_export.graphs.converter import convert_graph
 from pairlift_export.hard import hard_pairs
 from pairlift_export.parity import PROBABILITY_TOLERANCE, accuracy, compare_logits, compare_tokens, find_fault, margins
-from pairlift_export.reference import Reference
+from pairlift_export.reference import Reference, run_by_length
 from pairlift_export.saved_model import run_saved_model
-from pairlift_export.shapes import compare_shapes, measure_invariance
+from pairlift_export.shapes import Shape, compare_shapes, make_shapes, measure_invariance
 from pairlift_export.stages import find_stage
 from pairlift_training.run import LabelledPair
 
@@ -42,6 +41,7 @@ class Proof:
         tokens: The preprocessing, over the pairs and the whole hard corpus.
         arrays: Keras' arrays of the pairs, int32, shape (len(pairs), sequence_length).
         expected: Keras' logits, float32, shape (len(pairs), labels).
+        shapes: Batches of many shapes, as Keras computes them.
     """
 
     reference: Reference
@@ -52,6 +52,7 @@ class Proof:
     tokens: TokenParity
     arrays: dict[str, NDArray[np.int32]]
     expected: NDArray[np.float32]
+    shapes: list[Shape]
 
     @property
     def texts(self) -> list[Pair]:
@@ -75,7 +76,7 @@ class Proof:
             size=(scorer.bundle.path / variant.file).stat().st_size,
             variant=VariantParity(
                 graph=variant.graph,
-                shapes=compare_shapes(self.reference, scorer, self.encoder, self.texts),
+                shapes=compare_shapes(self.shapes, scorer),
                 invariance=measure_invariance(scorer, PairEncoder(self.encoder), self.texts),
                 pairs_per_second=round(len(self.pairs) / seconds, 1),
                 threads=scorer.threads,
@@ -117,7 +118,10 @@ class Proof:
         """
         rows = np.linspace(0, len(self.pairs) - 1, min(FEW_ROWS, len(self.pairs))).astype(int)
         texts = self.texts
-        converted = run_graph(convert_graph(self.reference), {k: v[rows] for k, v in self.arrays.items()})
+        graph = open_graph(convert_graph(self.reference))
+        converted = run_by_length(
+            lambda batch: graph.run([OUTPUT], batch)[0], {k: v[rows] for k, v in self.arrays.items()}
+        )
         difference = float(np.abs(softmax(converted) - scorer.score([texts[i] for i in rows])).max())
         if not difference <= PROBABILITY_TOLERANCE:
             raise AgreementError(
@@ -126,22 +130,13 @@ class Proof:
             )
         return CrossCheck(pairs=len(rows), max=difference)
 
-    def golden(self, scorers: Sequence[Scorer]) -> list[GoldenPair]:
-        """Return golden pairs with the probabilities of each variant: the hardest, and others spread over the rest."""
+    @property
+    def golden_texts(self) -> list[Pair]:
+        """The texts of the golden pairs: the hardest, and others spread over the rest."""
         order = np.argsort(margins(self.expected), kind="stable")
         hardest = order[: GOLDEN_PAIRS // 2].tolist()
         spread = [i for i in np.linspace(0, len(self.pairs) - 1, GOLDEN_PAIRS).astype(int).tolist() if i not in hardest]
-        texts = [self.texts[i] for i in sorted([*hardest, *spread[: GOLDEN_PAIRS - len(hardest)]])]
-        scores = {scorer.variant: scorer.score(texts) for scorer in scorers}
-        return [
-            GoldenPair(
-                first=first,
-                second=second,
-                token_ids=ids,
-                probabilities={name: tuple(float(p) for p in found[i]) for name, found in scores.items()},
-            )
-            for i, ((first, second), ids) in enumerate(zip(texts, scorers[0].token_ids(texts), strict=True))
-        ]
+        return [self.texts[i] for i in sorted([*hardest, *spread[: GOLDEN_PAIRS - len(hardest)]])]
 
 
 def prove(
@@ -159,13 +154,15 @@ def prove(
     tokens = compare_tokens(arrays, PairEncoder(encoder).encode(texts, encoder.packing.sequence_length), texts)
     places = [*range(len(pairs)), *(len(pairs) + every_hard.index(pair) for pair in hard)]
     arrays = {name: values[places] for name, values in arrays.items()}
+    compared = (*pairs, *hard)
     return Proof(
         reference=reference,
         encoder=encoder,
         labels=labels,
-        pairs=(*pairs, *hard),
+        pairs=compared,
         hard=len(hard),
         tokens=tokens,
         arrays=arrays,
         expected=reference.logits(arrays),
+        shapes=make_shapes(reference, encoder, [(pair.first, pair.second) for pair in compared]),
     )

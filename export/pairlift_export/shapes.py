@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +17,19 @@ from pairlift_export.reference import Reference
 BATCHES = (1, 2, 7, 32)
 LENGTHS = (5, 17, 64)
 MOST_TOKENS = 2048  # of a batch; the runner's own are half as large
-COMPANIONS = 32
+COMPANIONS = 16
 
 
-def compare_shapes(
-    reference: Reference, scorer: Scorer, encoder: EncoderRecord, pairs: Sequence[Pair]
-) -> tuple[ShapeParity, ...]:
-    """Compare a variant with Keras in every shape of the matrix, on rows that are as long as the shape allows and shorter."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """A batch of the matrix, and Keras' probabilities of its rows."""
+
+    batch: Batch
+    expected: NDArray[np.float32]
+
+
+def make_shapes(reference: Reference, encoder: EncoderRecord, pairs: Sequence[Pair]) -> list[Shape]:
+    """Have Keras compute a batch of every shape of the matrix, of rows that are as long as the shape allows and shorter."""
     packing = encoder.packing
     shortest, longest = packing.special_tokens, packing.sequence_length
     lengths = [shortest, *(n for n in LENGTHS if shortest < n < longest), longest]
@@ -29,11 +37,21 @@ def compare_shapes(
     for length in dict.fromkeys(lengths):
         cut = PairEncoder(EncoderRecord(tokenizer=encoder.tokenizer, packing=packing.with_length(length)))
         arrays = cut.encode(_repeat(pairs, max(BATCHES)), length)
-        sizes = [n for n in BATCHES if n * length <= MOST_TOKENS] or [1]
-        for rows in sizes:
+        for rows in [n for n in BATCHES if n * length <= MOST_TOKENS] or [1]:
             batch = take(arrays, np.arange(rows))
-            difference = np.abs(softmax(reference.call(batch.feeds())) - softmax(scorer.run(batch)))
-            found.append(ShapeParity(batch=rows, length=length, max=float(difference.max())))
+            found.append(Shape(batch=batch, expected=softmax(reference.call(batch.feeds()))))
+    return found
+
+
+def compare_shapes(shapes: Sequence[Shape], scorer: Scorer) -> tuple[ShapeParity, ...]:
+    """Compare a variant with Keras in every shape of the matrix."""
+    with ThreadPoolExecutor(scorer.threads) as pool:
+        served = list(pool.map(lambda shape: softmax(scorer.run(shape.batch)), shapes))
+    found = []
+    for shape, probabilities in zip(shapes, served, strict=True):
+        rows, length = shape.batch.token_ids.shape
+        difference = float(np.abs(shape.expected - probabilities).max())
+        found.append(ShapeParity(batch=rows, length=length, max=difference))
     return tuple(found)
 
 
@@ -43,7 +61,8 @@ def measure_invariance(scorer: Scorer, encoder: PairEncoder, pairs: Sequence[Pai
     middle = max(0, (len(by_length) - COMPANIONS) // 2)
     chosen = by_length[middle : middle + COMPANIONS]
     together = scorer.score(chosen)
-    alone = np.concatenate([scorer.score([pair]) for pair in chosen])
+    with ThreadPoolExecutor(scorer.threads) as pool:
+        alone = np.concatenate(list(pool.map(lambda pair: scorer.score([pair]), chosen)))
     orders = [np.arange(len(chosen))[::-1], np.random.default_rng(0).permutation(len(chosen))]
     moved = [np.abs(scorer.score([chosen[i] for i in order]) - together[order]).max() for order in orders]
     longest = encoder.packing.sequence_length

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import orjson
 
 from pairlift.bundle import Bundle
+from pairlift.encoder import Pair
 from pairlift.errors import AgreementError, BundleError, RecordError
 from pairlift.manifest import GOLDEN
 from pairlift.record import load
-from pairlift.scorer import Scorer
+from pairlift.scorer import Probabilities, Scorer
 
 # Room for another CPU's order of additions, above the tolerance the variant was held to: probabilities of float32
 # graphs moved by at most 3e-7 between the kernels of onnxruntime that were compared.
@@ -39,6 +40,21 @@ class Replay:
     pairs: int
     max_difference: float
     tolerance: float
+
+
+def make_golden(
+    pairs: Sequence[Pair], token_ids: Sequence[tuple[int, ...]], scores: Mapping[str, Probabilities]
+) -> list[GoldenPair]:
+    """Return golden pairs from their texts, token ids, and each variant's probabilities, shape (len(pairs), labels)."""
+    return [
+        GoldenPair(
+            first=first,
+            second=second,
+            token_ids=ids,
+            probabilities={name: tuple(float(p) for p in found[i]) for name, found in scores.items()},
+        )
+        for i, ((first, second), ids) in enumerate(zip(pairs, token_ids, strict=True))
+    ]
 
 
 def dump_golden(pairs: list[GoldenPair]) -> bytes:

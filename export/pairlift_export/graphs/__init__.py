@@ -6,13 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from pairlift.errors import AgreementError
-from pairlift.session import open_session
+from pairlift.session import Session, open_session
 from pairlift_export.graphs import bert, roberta
-from pairlift_export.graphs.builder import OUTPUT, GraphBuilder
+from pairlift_export.graphs.builder import GraphBuilder
 from pairlift_export.graphs.converter import convert_graph
 from pairlift_export.graphs.layers import add_first_token_layer, add_head, add_layer
 from pairlift_export.reference import Reference, short_path
@@ -36,20 +34,17 @@ def make_graph(reference: Reference, wanted: str) -> Graph:
     Args:
         reference: The classifier.
         wanted: `tf2onnx`, or `auto` for the graph from the weights where the family has one.
-
-    Raises:
-        AgreementError: What was made is not valid ONNX.
     """
     if wanted == TF2ONNX or type(reference.classifier).__name__ not in FAMILIES:
-        return Graph(model=_checked(convert_graph(reference), TF2ONNX), route=TF2ONNX)
-    return Graph(model=_checked(build_graph(reference), PAIRLIFT), route=PAIRLIFT)
+        return Graph(model=convert_graph(reference), route=TF2ONNX)
+    return Graph(model=build_graph(reference), route=PAIRLIFT)
 
 
 def build_graph(reference: Reference) -> onnx.ModelProto:
     """Build the graph of a classifier from its weights."""
     classifier = reference.classifier
     family: Any = FAMILIES[type(classifier).__name__]
-    graph = GraphBuilder({short_path(v.path): np.asarray(v.numpy()) for v in classifier.weights})
+    graph = GraphBuilder({short_path(v.path): v for v in classifier.weights})
     kind = family.layer_kind(classifier.backbone.num_heads)
     x = family.add_embeddings(graph)
     layers = [f"transformer_layer_{i}" for i in range(classifier.backbone.num_layers)]
@@ -57,23 +52,22 @@ def build_graph(reference: Reference) -> onnx.ModelProto:
         x = add_layer(graph, kind, layer, x)
     x = add_first_token_layer(graph, kind, layers[-1], x)
     add_head(graph, x)
-    return graph.build(reference.inputs, classifier.num_classes)
+    return graph.close(reference.inputs, classifier.num_classes)
 
 
 def save_graph(model: onnx.ModelProto, path: Path) -> None:
-    """Write a graph."""
+    """Write a graph.
+
+    Raises:
+        AgreementError: It is not valid ONNX.
+    """
     path.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def run_graph(model: onnx.ModelProto, arrays: dict[str, NDArray[np.int32]]) -> NDArray[np.float32]:
-    """Return a graph's logits of one batch, float32, shape (rows, labels)."""
-    return open_session(model.SerializeToString(), "the graph").run([OUTPUT], arrays)[0]
-
-
-def _checked(model: onnx.ModelProto, route: str) -> onnx.ModelProto:
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(path)
     except onnx.checker.ValidationError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise AgreementError(f"the graph that {route} made is not valid ONNX: {reason}") from error
-    return model
+        raise AgreementError(f"{path.name} is not valid ONNX: {str(error).strip().splitlines()[0]}") from error
+
+
+def open_graph(model: onnx.ModelProto) -> Session:
+    """Return a session of a graph that is in memory."""
+    return open_session(model.SerializeToString(), "the graph")

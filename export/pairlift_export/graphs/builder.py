@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import helper
 
 OPSET = 17
 IR_VERSION = 10  # the newest that the oldest supported onnxruntime reads
@@ -15,27 +17,35 @@ OUTPUT = "logits"
 
 
 class GraphBuilder:
-    """Collects the nodes and the initializers of one graph.
+    """Puts nodes and initializers into one graph as they come: a base-size model is there once, not three times.
 
     Attributes:
-        weights: The Keras weights by path, without the backbone's name.
+        weights: The Keras variables by path, without the backbone's name.
+        model: The graph so far.
     """
 
-    def __init__(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    def __init__(self, weights: Mapping[str, Any]) -> None:
         self.weights = weights
-        self._nodes: list[onnx.NodeProto] = []
-        self._initializers: dict[str, onnx.TensorProto] = {}
+        self.model = onnx.ModelProto(ir_version=IR_VERSION, producer_name="pairlift")
+        self.model.opset_import.extend([helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)])
+        self.model.graph.name = "pairlift"
+        self._known: set[str] = set()
+
+    def value(self, name: str) -> NDArray[np.float32]:
+        """Return a Keras weight."""
+        return np.asarray(self.weights[name].numpy(), np.float32)
 
     def weight(self, name: str) -> str:
         """Add a Keras weight as it is, and return its name."""
-        return self.constant(name, self.weights[name])
+        return self.constant(name, self.value(name))
 
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
         """Add an initializer unless one of that name is there, and return its name."""
-        if name not in self._initializers:
-            self._initializers[name] = onnx.numpy_helper.from_array(
-                np.ascontiguousarray(value).reshape(value.shape), name
-            )
+        if name not in self._known:
+            self._known.add(name)
+            tensor = self.model.graph.initializer.add(name=name, dims=value.shape)
+            tensor.data_type = helper.np_dtype_to_tensor_dtype(value.dtype)
+            tensor.raw_data = value.tobytes()
         return name
 
     def integers(self, *values: int) -> str:
@@ -46,7 +56,7 @@ class GraphBuilder:
         self, kind: str, inputs: Sequence[str], output: str, domain: str = "", **attributes: int | float | list[int]
     ) -> str:
         """Add a node named after its one output, and return that."""
-        self._nodes.append(onnx.helper.make_node(kind, inputs, [output], name=output, domain=domain, **attributes))
+        self.model.graph.node.append(helper.make_node(kind, inputs, [output], name=output, domain=domain, **attributes))
         return output
 
     def dense(self, x: str, layer: str, output: str) -> str:
@@ -59,12 +69,10 @@ class GraphBuilder:
         inputs = [x, self.weight(f"{layer}/gamma"), self.weight(f"{layer}/beta")]
         return self.node("LayerNormalization", inputs, output, axis=-1, epsilon=epsilon)
 
-    def build(self, inputs: Sequence[str], labels: int) -> onnx.ModelProto:
-        """Return the graph: int32 inputs (batch, sequence), `logits` float32 (batch, labels)."""
-        arrays = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.INT32, ["batch", "sequence"]) for n in inputs]
-        result = onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, ["batch", labels])
-        graph = onnx.helper.make_graph(self._nodes, "pairlift", arrays, [result], list(self._initializers.values()))
-        opsets = [onnx.helper.make_opsetid("", OPSET), onnx.helper.make_opsetid(CONTRIB, 1)]
-        model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-        model.producer_name = "pairlift"
-        return model
+    def close(self, inputs: Sequence[str], labels: int) -> onnx.ModelProto:
+        """Name the graph's inputs, int32 (batch, sequence), and its output, `logits` float32 (batch, labels), and return it."""
+        for name in inputs:
+            value = helper.make_tensor_value_info(name, onnx.TensorProto.INT32, ["batch", "sequence"])
+            self.model.graph.input.append(value)
+        self.model.graph.output.append(helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, ["batch", labels]))
+        return self.model

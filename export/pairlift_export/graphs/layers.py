@@ -49,7 +49,7 @@ def add_first_token_layer(graph: GraphBuilder, kind: LayerKind, name: str, x: st
     values weighted by w is W_v (sum w x) + b_v, for the weights sum to one. So each head's query is carried back to the
     width of x, and only one vector per head and row goes through W_v.
     """
-    width = graph.weights[f"{name}/feedforward_layer_norm/gamma"].shape[0]
+    width = graph.value(f"{name}/feedforward_layer_norm/gamma").shape[0]
     heads, size = kind.heads, width // kind.heads
     kernels, biases = _projections(graph, name)
     scale = 1 / np.sqrt(size)
@@ -127,20 +127,20 @@ def _projections(
     graph: GraphBuilder, name: str
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
     """Return the kernels (width, width) and biases (width,) of query, key and value."""
-    width = graph.weights[f"{name}/feedforward_layer_norm/gamma"].shape[0]
+    width = graph.value(f"{name}/feedforward_layer_norm/gamma").shape[0]
     layer = f"{name}/self_attention_layer"
     kinds = ("query", "key", "value")
-    kernels = {kind: graph.weights[f"{layer}/{kind}/kernel"].reshape(width, width) for kind in kinds}
-    return kernels, {kind: graph.weights[f"{layer}/{kind}/bias"].reshape(width) for kind in kinds}
+    kernels = {kind: graph.value(f"{layer}/{kind}/kernel").reshape(width, width) for kind in kinds}
+    return kernels, {kind: graph.value(f"{layer}/{kind}/bias").reshape(width) for kind in kinds}
 
 
 def _output_kernel(graph: GraphBuilder, name: str) -> NDArray[np.float32]:
-    kernel = graph.weights[f"{name}/self_attention_layer/attention_output/kernel"]
+    kernel = graph.value(f"{name}/self_attention_layer/attention_output/kernel")
     return kernel.reshape(-1, kernel.shape[-1])
 
 
 def _output_bias(graph: GraphBuilder, name: str) -> NDArray[np.float32]:
-    return graph.weights[f"{name}/self_attention_layer/attention_output/bias"]
+    return graph.value(f"{name}/self_attention_layer/attention_output/bias")
 
 
 def _scaled(values: NDArray[np.float32], scale: float) -> NDArray[np.float32]:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from pairlift.packing import Batch
-from pairlift.session import open_session
+from pairlift.session import Session, count_threads, open_session
 from pairlift_export.graphs.builder import CONTRIB
 
 SIGNED_MOST = 127  # weights use -127 to 127, so that zero is in the middle
@@ -50,18 +51,28 @@ def token_table(model: onnx.ModelProto) -> str:
 def calibrate(model: onnx.ModelProto, batches: Iterable[Batch]) -> dict[str, Range]:
     """Run a float graph and return the range of each activation that a product of all tokens takes, by its name."""
     names = list(dict.fromkeys(node.input[0] for node in products(model)))
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    watched.graph.output.extend(helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in names)
-    session = open_session(watched.SerializeToString(), "the float graph")
-    del watched
+    outputs = len(model.graph.output)
+    model.graph.output.extend(helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in names)
+    session = open_session(model.SerializeToString(), "the float graph")
+    del model.graph.output[outputs:]
     ranges: dict[str, Range] = {}
-    for batch in batches:
-        for name, values in zip(names, session.run(names, batch.feeds()), strict=True):
-            if values.size == values.shape[-1] * batch.token_ids.size:
-                known = ranges.get(name, Range(low=0.0, high=0.0))
-                ranges[name] = Range(low=min(known.low, float(values.min())), high=max(known.high, float(values.max())))
+    batches = list(batches)
+    with ThreadPoolExecutor(count_threads()) as pool:
+        found = pool.map(lambda batch: _measure(session, names, batch), batches)
+    for measured in found:
+        for name, seen in measured.items():
+            known = ranges.get(name, seen)
+            ranges[name] = Range(low=min(known.low, seen.low), high=max(known.high, seen.high))
     return ranges
+
+
+def _measure(session: Session, names: Sequence[str], batch: Batch) -> dict[str, Range]:
+    values = dict(zip(names, session.run(list(names), batch.feeds()), strict=True))
+    return {
+        name: Range(low=min(0.0, float(x.min())), high=max(0.0, float(x.max())))
+        for name, x in values.items()
+        if x.size == x.shape[-1] * batch.token_ids.size
+    }
 
 
 def quantise(model: onnx.ModelProto, ranges: Mapping[str, Range], embeddings: Sequence[str]) -> onnx.ModelProto:
