@@ -6,12 +6,22 @@ import dataclasses
 
 import numpy as np
 import pytest
-from pairlift.packing import Packing, join, pack, trim
+from pairlift.packing import Packing, pack, trim
+from pairlift.tokenizer import Tokens
 
 BERT = Packing(
     sequence_length=10, truncation="round_robin", start=(1,), separator=(2,), end=(2,), pad=0, segment_ids=True
 )
 ROBERTA = dataclasses.replace(BERT, start=(5,), separator=(6, 6), end=(6,), pad=1, segment_ids=False)
+
+
+def tokens_of(first: list[int], second: list[int]) -> Tokens:
+    """Return the tokens of two texts."""
+    return Tokens(
+        ids=np.array(first + second, np.int32),
+        starts=np.array([0, len(first)]),
+        lengths=np.array([len(first), len(second)]),
+    )
 
 
 def lengths(packing: Packing, first: int, second: int) -> tuple[int, int]:
@@ -21,7 +31,7 @@ def lengths(packing: Packing, first: int, second: int) -> tuple[int, int]:
 
 
 def test_a_bert_row_is_framed_and_padded() -> None:
-    batch = pack(BERT, join([np.array([7, 8]), np.array([9])]), np.array([0]), np.array([1]), 10)
+    batch = pack(BERT, tokens_of([7, 8], [9]), np.array([0]), np.array([1]), 10)
     assert batch.token_ids.tolist() == [[1, 7, 8, 2, 9, 2, 0, 0, 0, 0]]
     assert batch.padding_mask.tolist() == [[1, 1, 1, 1, 1, 1, 0, 0, 0, 0]]
     assert batch.segment_ids is not None
@@ -29,14 +39,14 @@ def test_a_bert_row_is_framed_and_padded() -> None:
 
 
 def test_a_roberta_row_has_a_double_separator_and_no_segments() -> None:
-    batch = pack(ROBERTA, join([np.array([7, 8]), np.array([9])]), np.array([0]), np.array([1]))
+    batch = pack(ROBERTA, tokens_of([7, 8], [9]), np.array([0]), np.array([1]))
     assert batch.token_ids.tolist() == [[5, 7, 8, 6, 6, 9, 6]]
     assert batch.segment_ids is None
     assert set(batch.feeds()) == {"token_ids", "padding_mask"}
 
 
 def test_a_padding_id_in_the_text_is_masked_as_keras_hub_masks_it() -> None:
-    batch = pack(ROBERTA, join([np.array([1]), np.array([9])]), np.array([0]), np.array([1]))
+    batch = pack(ROBERTA, tokens_of([1], [9]), np.array([0]), np.array([1]))
     assert batch.padding_mask.tolist() == [[1, 0, 1, 1, 1, 1]]
 
 

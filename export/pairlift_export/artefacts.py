@@ -13,7 +13,7 @@ from pairlift.manifest import GOLDEN, PARITY, PARITY_PAGE, SAVED_MODEL, TOKENIZE
 from pairlift.scorer import Scorer
 from pairlift_export.certificate import Parity
 from pairlift_export.contents import FILES, FP32, INT8, add_variant, draft_manifest, write_manifest
-from pairlift_export.graphs import PAIRLIFT, make_graph, save_graph
+from pairlift_export.graphs import make_graph, save_graph
 from pairlift_export.int8 import make_int8
 from pairlift_export.job import ExportJob
 from pairlift_export.machine import read_cpu, read_cpu_flags, read_onnxruntime_build
@@ -38,22 +38,24 @@ def write_artefacts(job: ExportJob) -> list[str]:
     (stage / TOKENIZER).write_bytes(record.dump(encoder.tokenizer))
     graph = make_graph(reference, job.graph)
     save_graph(graph.model, stage / FILES[FP32])
+    route = graph.route
+    del graph  # a base-size graph is 440 MB, and is read again when it is wanted
+    proof = prove(reference, encoder, job, route)
     write_saved_model(reference, stage / SAVED_MODEL)
-    proof = prove(reference, encoder, job.labels, job.pairs)
     results = {SAVED_MODEL: proof.hold_saved_model(stage / SAVED_MODEL)}
-    proof.check(SAVED_MODEL, results[SAVED_MODEL])
+    proof.check(SAVED_MODEL, results[SAVED_MODEL], reference)
 
-    manifest = write_manifest(stage, add_variant(draft_manifest(job, reference, encoder), FP32, graph.route))
+    manifest = write_manifest(stage, add_variant(draft_manifest(job, reference, encoder), FP32, route))
     scorer = Scorer(Bundle.open(stage), FP32)
     results[FP32] = proof.hold_variant(scorer)
-    proof.check(FP32, results[FP32], stage / FILES[FP32])
-    crossed = proof.cross_check(scorer) if graph.route == PAIRLIFT else None
+    proof.check(FP32, results[FP32], reference, stage / FILES[FP32])
+    crossed = proof.cross_check(scorer)
     token_ids = scorer.token_ids(proof.golden_texts)
     scores = {FP32: scorer.score(proof.golden_texts)}
     scorer.close()
-    del scorer  # a base-size graph is 440 MB
+    del scorer, reference
 
-    attempt = make_int8(job, graph, proof, manifest)
+    attempt = make_int8(job, route, proof, manifest)
     if attempt.result is not None:
         manifest, results[INT8] = attempt.manifest, attempt.result
         scores[INT8] = attempt.scores
@@ -83,6 +85,6 @@ def write_artefacts(job: ExportJob) -> list[str]:
     (stage / PARITY_PAGE).write_text(draw_page(parity), encoding="utf-8")
     (stage / GOLDEN).write_bytes(dump_golden(make_golden(proof.golden_texts, token_ids, scores)))
     for name in scores:
-        manifest = add_variant(manifest, name, graph.route, results[name].probabilities.max, parity.pairs)
+        manifest = add_variant(manifest, name, route, results[name].probabilities.max, parity.pairs)
     write_manifest(stage, manifest)
     return describe(parity)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 from pairlift.bundle import Bundle
 from pairlift.encoder import EncoderRecord, PairEncoder
 from pairlift.errors import AgreementError
@@ -14,8 +15,8 @@ from pairlift.manifest import Manifest
 from pairlift.packing import Batch
 from pairlift.scorer import Probabilities, Scorer
 from pairlift_export.certificate import ArtefactParity
-from pairlift_export.contents import FILES, INT8, add_variant, write_manifest
-from pairlift_export.graphs import Graph, save_graph
+from pairlift_export.contents import FILES, FP32, INT8, add_variant, write_manifest
+from pairlift_export.graphs import save_graph
 from pairlift_export.graphs.quantise import calibrate, quantise, token_table
 from pairlift_export.job import ExportJob
 from pairlift_export.proof import Proof
@@ -34,7 +35,7 @@ class Attempt:
     fault: str = ""
 
 
-def make_int8(job: ExportJob, graph: Graph, proof: Proof, manifest: Manifest) -> Attempt:
+def make_int8(job: ExportJob, route: str, proof: Proof, manifest: Manifest) -> Attempt:
     """Write the int8 graph beside the float one: with int8 embeddings, or without where those are what is wrong.
 
     Raises:
@@ -46,10 +47,11 @@ def make_int8(job: ExportJob, graph: Graph, proof: Proof, manifest: Manifest) ->
         return _fail(job, manifest, "no pairs of yours to measure the ranges of activations on; add --pairs FILE")
     stage = Path(job.stage)
     path, fault = stage / FILES[INT8], ""
-    ranges = calibrate(graph.model, _batches(proof.encoder, job.calibration))
-    for tables in ([token_table(graph.model)], []):
-        save_graph(quantise(graph.model, ranges, tables), path)
-        listed = write_manifest(stage, add_variant(manifest, INT8, graph.route))
+    ranges = calibrate(stage / FILES[FP32], _batches(proof.encoder, job.calibration))
+    model = onnx.load(stage / FILES[FP32])
+    for tables in ([token_table(model)], []):
+        save_graph(quantise(model, ranges, tables), path)
+        listed = write_manifest(stage, add_variant(manifest, INT8, route))
         scorer = Scorer(Bundle.open(stage), INT8)
         result, scores = proof.hold_variant(scorer, job.gate), scorer.score(proof.golden_texts)
         scorer.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from pairlift.encoder import EncoderRecord, Pair, PairEncoder
 from pairlift.errors import AgreementError
 from pairlift.scorer import Scorer, softmax
+from pairlift.session import open_session
 from pairlift_export.certificate import ArtefactParity, CrossCheck, Gate, TokenParity, VariantParity
-from pairlift_export.graphs import open_graph
+from pairlift_export.graphs import TF2ONNX
 from pairlift_export.graphs.builder import OUTPUT
 from pairlift_export.graphs.converter import convert_graph
 from pairlift_export.hard import hard_pairs
+from pairlift_export.job import ExportJob
 from pairlift_export.parity import PROBABILITY_TOLERANCE, accuracy, compare_logits, compare_tokens, find_fault, margins
 from pairlift_export.reference import Reference, run_by_length
 from pairlift_export.saved_model import run_saved_model
@@ -33,7 +36,6 @@ class Proof:
     """What artefacts are held to.
 
     Attributes:
-        reference: Keras' model.
         encoder: The runner's tokenizer and packing.
         labels: Label names in the order of the head's outputs.
         pairs: The user's pairs and some of the hard corpus.
@@ -42,9 +44,9 @@ class Proof:
         arrays: Keras' arrays of the pairs, int32, shape (len(pairs), sequence_length).
         expected: Keras' logits, float32, shape (len(pairs), labels).
         shapes: Batches of many shapes, as Keras computes them.
+        converted: The logits of a few pairs by tf2onnx's graph, where that is not the graph of the bundle.
     """
 
-    reference: Reference
     encoder: EncoderRecord
     labels: tuple[str, ...]
     pairs: tuple[LabelledPair, ...]
@@ -53,6 +55,7 @@ class Proof:
     arrays: dict[str, NDArray[np.int32]]
     expected: NDArray[np.float32]
     shapes: list[Shape]
+    converted: NDArray[np.float32] | None
 
     @property
     def texts(self) -> list[Pair]:
@@ -95,8 +98,14 @@ class Proof:
         """Return what is wrong with an artefact, or None."""
         return find_fault(name, result, self.keras_accuracy)
 
-    def check(self, name: str, result: ArtefactParity, graph: Path | None = None) -> None:
+    def check(self, name: str, result: ArtefactParity, reference: Reference, graph: Path | None = None) -> None:
         """Hold an artefact to its tolerance.
+
+        Args:
+            name: The artefact.
+            result: What was measured of it.
+            reference: Keras' model, to look for the stage with.
+            graph: The ONNX file to look in.
 
         Raises:
             AgreementError: It does not hold; the message names the stage of the graph where it leaves Keras.
@@ -107,28 +116,25 @@ class Proof:
         where = ""
         if graph is not None:
             worst = np.argsort(np.nan_to_num(result.differences, nan=np.inf))[::-1][:FEW_ROWS]
-            where = f"; {find_stage(self.reference, graph, {k: v[worst] for k, v in self.arrays.items()})}"
+            where = f"; {find_stage(reference, graph, {k: v[worst] for k, v in self.arrays.items()})}"
         raise AgreementError(f"parity failed: {fault}{where}; no bundle was written")
 
-    def cross_check(self, scorer: Scorer) -> CrossCheck:
-        """Hold the graph from the weights to tf2onnx's of the same model.
+    def cross_check(self, scorer: Scorer) -> CrossCheck | None:
+        """Hold a graph from the weights to tf2onnx's graph of the same model, on a few pairs.
 
         Raises:
             AgreementError: They differ by more than each may from Keras.
         """
-        rows = np.linspace(0, len(self.pairs) - 1, min(FEW_ROWS, len(self.pairs))).astype(int)
-        texts = self.texts
-        graph = open_graph(convert_graph(self.reference))
-        converted = run_by_length(
-            lambda batch: graph.run([OUTPUT], batch)[0], {k: v[rows] for k, v in self.arrays.items()}
-        )
-        difference = float(np.abs(softmax(converted) - scorer.score([texts[i] for i in rows])).max())
+        if self.converted is None:
+            return None
+        found = scorer.score([self.texts[i] for i in _few(len(self.pairs))])
+        difference = float(np.abs(softmax(self.converted) - found).max())
         if not difference <= PROBABILITY_TOLERANCE:
             raise AgreementError(
                 f"parity failed: tf2onnx's graph differs from the one built from the weights by {difference:.2e} in probability, "
                 f"expected at most {PROBABILITY_TOLERANCE:.0e}; no bundle was written"
             )
-        return CrossCheck(pairs=len(rows), max=difference)
+        return CrossCheck(pairs=len(found), max=difference)
 
     @property
     def golden_texts(self) -> list[Pair]:
@@ -139,30 +145,50 @@ class Proof:
         return [self.texts[i] for i in sorted([*hardest, *spread[: GOLDEN_PAIRS - len(hardest)]])]
 
 
-def prove(
-    reference: Reference, encoder: EncoderRecord, labels: tuple[str, ...], pairs: tuple[LabelledPair, ...]
-) -> Proof:
-    """Have Keras tokenise and score the pairs, and compare the tokens.
+def prove(reference: Reference, encoder: EncoderRecord, job: ExportJob, route: str) -> Proof:
+    """Have Keras tokenise and score the job's pairs and some hard ones, and compare the tokens.
+
+    Args:
+        reference: The model.
+        encoder: The runner's tokenizer and packing.
+        job: Names the labels and holds the pairs.
+        route: How the graph was made; where not by tf2onnx, its graph is run too.
 
     Raises:
         AgreementError: A token differs.
     """
     every_hard = hard_pairs()
     hard = every_hard[:: max(1, len(every_hard) // HARD_LOGITS)][:HARD_LOGITS]
-    texts = [(pair.first, pair.second) for pair in (*pairs, *every_hard)]
+    pairs = (*job.pairs, *hard)
+    texts = [(pair.first, pair.second) for pair in (*job.pairs, *every_hard)]
     arrays = reference.encode(texts)
     tokens = compare_tokens(arrays, PairEncoder(encoder).encode(texts, encoder.packing.sequence_length), texts)
-    places = [*range(len(pairs)), *(len(pairs) + every_hard.index(pair) for pair in hard)]
+    places = [*range(len(job.pairs)), *(len(job.pairs) + every_hard.index(pair) for pair in hard)]
     arrays = {name: values[places] for name, values in arrays.items()}
-    compared = (*pairs, *hard)
+    few = {name: values[_few(len(pairs))] for name, values in arrays.items()}
+    with ThreadPoolExecutor(1) as pool:  # tf2onnx is slow and takes one core, Keras takes what is left
+        converted = None if route == TF2ONNX else pool.submit(_run_tf2onnx, reference, few)
+        expected = reference.logits(arrays)
+        shapes = make_shapes(reference, encoder, [(pair.first, pair.second) for pair in pairs])
     return Proof(
-        reference=reference,
         encoder=encoder,
-        labels=labels,
-        pairs=compared,
+        labels=job.labels,
+        pairs=pairs,
         hard=len(hard),
         tokens=tokens,
         arrays=arrays,
-        expected=reference.logits(arrays),
-        shapes=make_shapes(reference, encoder, [(pair.first, pair.second) for pair in compared]),
+        converted=converted.result() if converted else None,
+        expected=expected,
+        shapes=shapes,
     )
+
+
+def _few(count: int) -> NDArray[np.int64]:
+    return np.linspace(0, count - 1, min(FEW_ROWS, count)).astype(np.int64)
+
+
+def _run_tf2onnx(reference: Reference, arrays: dict[str, NDArray[np.int32]]) -> NDArray[np.float32]:
+    data = convert_graph(reference).SerializeToString()
+    session = open_session(data, "tf2onnx's graph")
+    del data  # a base-size graph is 440 MB
+    return run_by_length(lambda batch: session.run([OUTPUT], batch)[0], arrays)

@@ -61,15 +61,13 @@ class Reference:
 
     def logits(self, arrays: dict[str, NDArray[np.int32]]) -> NDArray[np.float32]:
         """Return Keras' logits, float32, shape (n, labels)."""
+        return run_by_length(self.compile(), arrays)
+
+    def compile(self) -> Callable[[dict[str, NDArray[np.int32]]], NDArray[np.float32]]:
+        """Return a function from the arrays of one batch, of whatever shape, to Keras' logits."""
         inputs = {name: tf.TensorSpec((None, None), tf.int32) for name in self.inputs}
         call = tf.function(lambda batch: self.classifier(batch, training=False), input_signature=[inputs])
-        return run_by_length(
-            lambda batch: call({name: tf.constant(batch[name]) for name in self.inputs}).numpy(), arrays
-        )
-
-    def call(self, arrays: dict[str, NDArray[np.int32]]) -> NDArray[np.float32]:
-        """Return Keras' logits of one batch, computed eagerly, float32, shape (n, labels)."""
-        return np.asarray(self.classifier({n: arrays[n] for n in self.inputs}, training=False), np.float32)
+        return lambda batch: np.asarray(call({name: tf.constant(batch[name]) for name in self.inputs}), np.float32)
 
     def stages(self, arrays: dict[str, NDArray[np.int32]]) -> dict[str, NDArray[np.float32]]:
         """Return what each stage gives for one batch, by the Keras layer's name, in order.
@@ -109,7 +107,7 @@ def run_by_length(
 
 
 def load_reference(path: Path) -> Reference:
-    """Load a `.keras` file and rebuild its classifier in float32, with its weights.
+    """Load a `.keras` file; where it is not float32 with logits, rebuild its classifier so, with its weights.
 
     A `mixed_bfloat16` file would reload in bfloat16, about 0.01 away; a softmax head is taken before the softmax.
 
@@ -124,9 +122,18 @@ def load_reference(path: Path) -> Reference:
     activation = keras.activations.serialize(loaded.activation) if loaded.activation else "linear"
     if activation not in ACTIVATIONS:
         raise InputError(f"{path}: the head's activation is {activation!r}, expected none or softmax over the classes")
+    preprocessor, policy = loaded.preprocessor, loaded.backbone.dtype_policy.name
+    loaded.preprocessor = None
+    exact = {policy, loaded.dtype_policy.name} == {"float32"} and activation == "linear"
+    classifier = loaded if exact else _rebuild(loaded)
+    return Reference(
+        classifier=classifier, preprocessor=preprocessor, dtype_policy=policy, inputs=tuple(sorted(classifier.input))
+    )
+
+
+def _rebuild(loaded: Any) -> Any:
     backbone_kind, classifier_kind = KINDS[type(loaded).__name__]
     backbone = loaded.backbone
-    policy = backbone.dtype_policy.name
     config = {k: v for k, v in backbone.get_config().items() if k in _SIZES}
     options = {"hidden_dim": loaded.hidden_dim} if hasattr(loaded, "hidden_dim") else {}
     rebuilt = classifier_kind(
@@ -134,12 +141,7 @@ def load_reference(path: Path) -> Reference:
         dropout=loaded.dropout, dtype="float32", **options,
     )  # fmt: skip
     rebuilt.set_weights([np.asarray(value, np.float32) for value in loaded.get_weights()])
-    return Reference(
-        classifier=rebuilt,
-        preprocessor=loaded.preprocessor,
-        dtype_policy=policy,
-        inputs=tuple(sorted(rebuilt.input)),
-    )
+    return rebuilt
 
 
 _SIZES = (

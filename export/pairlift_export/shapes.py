@@ -33,13 +33,14 @@ def make_shapes(reference: Reference, encoder: EncoderRecord, pairs: Sequence[Pa
     packing = encoder.packing
     shortest, longest = packing.special_tokens, packing.sequence_length
     lengths = [shortest, *(n for n in LENGTHS if shortest < n < longest), longest]
+    call = reference.compile()
     found = []
     for length in dict.fromkeys(lengths):
         cut = PairEncoder(EncoderRecord(tokenizer=encoder.tokenizer, packing=packing.with_length(length)))
         arrays = cut.encode(_repeat(pairs, max(BATCHES)), length)
         for rows in [n for n in BATCHES if n * length <= MOST_TOKENS] or [1]:
             batch = take(arrays, np.arange(rows))
-            found.append(Shape(batch=batch, expected=softmax(reference.call(batch.feeds()))))
+            found.append(Shape(batch=batch, expected=softmax(call(batch.feeds()))))
     return found
 
 

@@ -7,70 +7,59 @@ and takes the marks out again; what follows from that is followed here.
 
 from __future__ import annotations
 
+import itertools
 import re
 
-import numpy as np
 from tokenizers import Tokenizer as RustTokenizer
 from tokenizers import models, pre_tokenizers
 
 from pairlift import characters
 from pairlift.errors import BundleError
-from pairlift.tokenizer import Ids, TokenizerRecord
+from pairlift.tokenizer import TokenizerRecord, Tokens
+from pairlift.words import END, WordTable
 
 MARK = "\u096c"  # the Devanagari digit six, in KerasHub's part of a mark
 SPACES = "\u00a0\u2009\u202f\u3000"
-# What the two splits treat alike and Rust can do alone: words one space apart, nothing that could be a special token.
+# What GPT-2's split and KerasHub's treat alike: words one space apart, nothing that could be a special token.
 PLAIN = re.compile(r"(?! )(?:[!-;=-~]| (?! ))*(?<! )\Z")
-CACHED_WORDS = 1 << 16
 
 
 class BytePair:
-    """Texts to byte-pair ids. Plain ASCII goes through Rust whole; other text is split here, piece by piece."""
+    """Texts to byte-pair ids. Plain ASCII is split by one expression over a whole list of texts, other text one by one."""
 
     def __init__(self, record: TokenizerRecord) -> None:
         vocabulary = {token: i for i, token in enumerate(record.vocabulary)}
         merges = [(a, b) for a, b in (m.split(" ") for m in record.merges if "#version:" not in m)]
         _check_vocabulary(vocabulary, merges)
         self._prefix = " " if record.add_prefix_space else ""
-        self._plain = RustTokenizer(models.BPE(vocabulary, merges))
-        self._plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
         self._piece = RustTokenizer(models.BPE(vocabulary, merges))
         self._piece.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         self._stand_ins = [(token, _stand_in(i)) for i, token in enumerate(record.unsplittable)]
-        self._pieces: dict[str, list[int]] = {}
         self._special = {token: [vocabulary[token]] for token in record.unsplittable}
+        self._table = WordTable(self._spell)
 
-    def encode(self, texts: list[str]) -> list[Ids]:
-        """Return the token ids of each text, int32, shape (n_tokens,).
+    def encode(self, texts: list[str]) -> Tokens:
+        """Return the token ids of texts.
 
         Raises:
             UnicodeEncodeError: A text holds a lone surrogate.
         """
         texts = [self._prefix + text for text in texts] if self._prefix else texts
-        plain = [i for i, text in enumerate(texts) if text.isascii() and PLAIN.match(text)]
-        ids = [_NOTHING] * len(texts)
-        encodings = self._plain.encode_batch_fast([texts[i] for i in plain], add_special_tokens=False)
-        for i, encoding in zip(plain, encodings, strict=True):
-            ids[i] = np.array(encoding.ids, np.int32)
-        for i in sorted(set(range(len(texts))).difference(plain)):
-            ids[i] = self._encode_any(texts[i])
-        return ids
+        pieces: list[str] = []
+        for plain, group in itertools.groupby(texts, _is_plain):
+            if plain:
+                pieces += _PLAIN_WORD.findall(END.join(group))
+                pieces.append(END)
+            else:
+                for text in group:
+                    text.encode()  # a lone surrogate ends here, whatever else the text holds
+                    pieces += (_LINE_END if piece == END else piece for piece in self.split(text))
+                    pieces.append(END)
+        return self._table.tokenize(pieces, len(texts))
 
-    def _encode_any(self, text: str) -> Ids:
-        text.encode()  # a lone surrogate ends here, whatever else the text holds
-        ids: list[int] = []
-        for piece in self.split(text):
-            ids += self._piece_ids(piece)
-        return np.array(ids, np.int32)
-
-    def _piece_ids(self, piece: str) -> list[int]:
-        known = self._special.get(piece) or self._pieces.get(piece)
-        if known is None:
-            known = list(self._piece.encode(piece, add_special_tokens=False).ids)
-            if len(self._pieces) >= CACHED_WORDS:
-                self._pieces.clear()
-            self._pieces[piece] = known
-        return known
+    def _spell(self, piece: str) -> list[int]:
+        piece = END if piece == _LINE_END else piece
+        return self._special.get(piece) or list(self._piece.encode(piece, add_special_tokens=False).ids)
 
     def split(self, text: str) -> list[str]:
         """Return the pieces of a text that byte pairs never cross, in order.
@@ -88,7 +77,14 @@ class BytePair:
         return [piece for piece in pieces if piece != MARK]
 
 
-_NOTHING: Ids = np.empty(0, np.int32)
+_PLAIN_WORD = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^ \nA-Za-z0-9]+|\n")
+_LINE_END = "\udc0a"  # stands for a piece that is one line end, for that ends a text in the table; in no text that UTF-8 can hold
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and PLAIN.match(text) is not None
+
+
 _SPACE_BEFORE_WORD = re.compile(rf"( [^\t\n\f\r {SPACES}])")
 _FOUR_SPACES_AT_END = re.compile(rf"([\t\n\f\r ]{SPACES})\Z")  # as written upstream: these five in a row, not a class
 _LAST = f" \t\r\f\v{MARK}{SPACES}"

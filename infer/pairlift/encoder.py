@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from pairlift.errors import InputError, RowError
-from pairlift.packing import Batch, Packing, Tokens, join, pack
-from pairlift.tokenizer import TokenizerRecord, build_tokenizer
+from pairlift.packing import Batch, Packing, pack
+from pairlift.tokenizer import TokenizerRecord, Tokens, build_tokenizer
 
 Pair = tuple[str, str]
 
@@ -44,7 +44,7 @@ class PairEncoder:
         Raises:
             UnicodeEncodeError: A text holds a lone surrogate.
         """
-        return join(self._tokenizer.encode(texts))
+        return self._tokenizer.encode(texts)
 
     def encode(self, pairs: Sequence[Pair], width: int | None = None) -> Batch:
         """Encode pairs as one batch.

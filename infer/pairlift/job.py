@@ -23,10 +23,9 @@ from pairlift.errors import DestinationError, RowError, UsageError
 from pairlift.fields import check_columns, map_fields
 from pairlift.formats import STREAM, Columns, Reader, Row, Writer
 from pairlift.golden import FIRST_ROWS, replay
-from pairlift.scorer import WINDOW_ROWS, Probabilities, Scorer, softmax
+from pairlift.scorer import WINDOW_ROWS, Pending, Probabilities, Scorer, softmax
 from pairlift.staging import storage_errors, sync_directory
 
-CHUNK_ROWS = 4 * WINDOW_ROWS  # rows read, scored and written together; memory is bounded by it
 RAW_SHOWN = 2000  # characters of a rejected record that are kept
 
 
@@ -92,36 +91,77 @@ def _score_rows(
     rejects: IO[bytes],
     progress: Callable[[int], None] | None,
 ) -> Outcome:
-    rejected: Counter[str] = Counter()
-    scored, rows = 0, iter(reader)
+    """Score the rows by windows: while one is computed, the one before is written and the next is read."""
+    outcome = _Tally(source, writer, rejects, scorer.labels)
+    rows, before = iter(reader), None
     checked = reader.columns is not None
-    while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
-        good: list[Row] = []
-        pairs: list[Pair] = []
-        errors: list[tuple[Row, RowError]] = []
-        for row in chunk:
-            if not checked and row.error is None:
-                check_columns(tuple(row.values), columns, f"{source}:{row.line}")
-                checked = True
-            try:
-                pairs.append(_read_pair(row, columns))
-                good.append(row)
-            except RowError as error:
-                errors.append((row, error))
-        logits = scorer.logits(pairs)
-        for row, values in zip(good, logits, strict=True):
-            try:
-                _write_row(writer, row, values, scorer.labels)
-            except RowError as error:
-                errors.append((row, error))
-            else:
-                scored += 1
-        for row, problem in sorted(errors, key=lambda item: item[0].number):
-            rejected[problem.reason] += 1
-            rejects.write(_describe_reject(source, row, problem))
+    while chunk := list(itertools.islice(rows, WINDOW_ROWS)):
+        if not checked and (first := next((row for row in chunk if row.error is None), None)):
+            check_columns(tuple(first.values), columns, f"{source}:{first.line}")
+            checked = True
+        window = _Window(chunk, columns)
+        window.pending = scorer.submit(window.pairs)
+        if before is not None:
+            outcome.write(before)
+            if progress:
+                progress(len(before.rows))
+        before = window
+    if before is not None:
+        outcome.write(before)
         if progress:
-            progress(len(chunk))
-    return Outcome(scored=scored, rejected=dict(sorted(rejected.items())))
+            progress(len(before.rows))
+    return Outcome(scored=outcome.scored, rejected=dict(sorted(outcome.rejected.items())))
+
+
+class _Window:
+    """Rows that are scored together: those that can be, and why the others cannot."""
+
+    def __init__(self, rows: list[Row], columns: dict[str, str]) -> None:
+        self.rows = rows
+        self.pairs: list[Pair] = []
+        self.errors: dict[int, RowError] = {}
+        self.pending: Pending
+        for row in rows:
+            try:
+                self.pairs.append(_read_pair(row, columns))
+            except RowError as error:
+                self.errors[row.number] = error
+
+
+class _Tally:
+    """Writes windows, and counts."""
+
+    def __init__(self, source: str, writer: Writer, rejects: IO[bytes], labels: tuple[str, ...]) -> None:
+        self._source, self._writer, self._rejects, self._labels = source, writer, rejects, labels
+        self.scored = 0
+        self.rejected: Counter[str] = Counter()
+
+    def write(self, window: _Window) -> None:
+        """Wait for a window's scores, and write each row or its error."""
+        logits = window.pending.wait()
+        finite = np.asarray(np.isfinite(logits).all(axis=1)).tolist()
+        best: list[int] = logits.argmax(axis=1).tolist()
+        scored = zip(finite, best, format_scores(softmax(logits)), strict=True)
+        for row in window.rows:
+            error = window.errors.get(row.number)
+            try:
+                if error is not None:
+                    raise error
+                right, label, probabilities = next(scored)
+                if not right:
+                    raise RowError("not_finite", "the model gave a score that is not a finite number")
+                self._writer.write(row, self._labels[label], probabilities)
+            except RowError as problem:
+                self.rejected[problem.reason] += 1
+                self._rejects.write(_describe_reject(self._source, row, problem))
+            else:
+                self.scored += 1
+
+
+def format_scores(probabilities: Probabilities) -> list[list[str]]:
+    """Return each row's probabilities as the shortest decimals that are the same float32."""
+    text = orjson.dumps(np.ascontiguousarray(probabilities), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    return [row.split(",") for row in text[2:-2].split("],[")] if len(probabilities) else []
 
 
 def _read_pair(row: Row, columns: dict[str, str]) -> Pair:
@@ -133,14 +173,6 @@ def _read_pair(row: Row, columns: dict[str, str]) -> Pair:
             raise RowError("missing_field", f"no key {column!r}")
         texts.append(check_text(row.values[column], column))
     return texts[0], texts[1]
-
-
-def _write_row(writer: Writer, row: Row, logits: Probabilities, labels: tuple[str, ...]) -> None:
-    if not np.isfinite(logits).all():
-        raise RowError("not_finite", "the model gave a score that is not a finite number")
-    # The shortest text that is the same float32, as numpy writes it; float() would show its float64 neighbour.
-    probabilities = [float(str(p)) for p in softmax(logits)]
-    writer.write(row, labels[int(logits.argmax())], probabilities)
 
 
 def _describe_reject(source: str, row: Row, error: RowError) -> bytes:

@@ -7,12 +7,11 @@ WaterfallTrimmer.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pairlift.tokenizer import Ids
+from pairlift.tokenizer import Ids, Tokens
 
 ROUND_ROBIN = "round_robin"
 WATERFALL = "waterfall"
@@ -52,21 +51,6 @@ class Packing:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
-    """The token ids of a list of texts, end to end.
-
-    Attributes:
-        ids: Int32, shape (n_tokens,).
-        starts: Where each text begins in `ids`, int64, shape (n_texts,).
-        lengths: Tokens of each text, int64, shape (n_texts,).
-    """
-
-    ids: Ids
-    starts: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Packed rows, each array int32 of shape (rows, width).
 
@@ -86,13 +70,6 @@ class Batch:
         if self.segment_ids is not None:
             feeds["segment_ids"] = self.segment_ids
         return feeds
-
-
-def join(ids: Sequence[Ids]) -> Tokens:
-    """Return the ids of several texts as one table."""
-    lengths = np.fromiter((len(i) for i in ids), np.int64, len(ids))
-    starts = np.cumsum(lengths) - lengths
-    return Tokens(ids=np.concatenate(ids) if ids else np.empty(0, np.int32), starts=starts, lengths=lengths)
 
 
 def trim(

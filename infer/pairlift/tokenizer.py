@@ -11,11 +11,26 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int32]
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """The token ids of a list of texts, end to end.
+
+    Attributes:
+        ids: Int32, shape (n_tokens,).
+        starts: Where each text begins in `ids`, int64, shape (n_texts,).
+        lengths: Tokens of each text, int64, shape (n_texts,).
+    """
+
+    ids: Ids
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
 class Tokenizer(Protocol):
     """Texts to token ids, without special tokens and without truncation."""
 
-    def encode(self, texts: list[str]) -> list[Ids]:
-        """Return the token ids of each text, int32, shape (n_tokens,).
+    def encode(self, texts: list[str]) -> Tokens:
+        """Return the token ids of texts.
 
         Raises:
             UnicodeEncodeError: A text holds a lone surrogate.

@@ -6,19 +6,20 @@ Source: keras_hub.tokenizers.WordPieceTokenizer (keras-hub 0.32), `_tokenize_tf`
 
 from __future__ import annotations
 
-import numpy as np
-from tokenizers import Tokenizer as RustTokenizer
-from tokenizers import models, normalizers, pre_tokenizers
+import itertools
+import re
+
+from tokenizers import models
 
 from pairlift import characters
-from pairlift.tokenizer import Ids, TokenizerRecord
+from pairlift.tokenizer import TokenizerRecord, Tokens
+from pairlift.words import END, WordTable
 
 MAX_WORD_BYTES = 100  # tensorflow_text.FastWordpieceTokenizer makes a longer word unknown, whole
-CACHED_WORDS = 1 << 16  # bounds the memory that a hostile file can take
 
 
 class WordPiece:
-    """Texts to word-piece ids. Printable ASCII goes through Rust whole; other text is split here, word by word."""
+    """Texts to word-piece ids. Printable ASCII is split by one expression over a whole list of texts, other text one by one."""
 
     def __init__(self, record: TokenizerRecord) -> None:
         vocabulary = {token: i for i, token in enumerate(record.vocabulary)}
@@ -30,48 +31,31 @@ class WordPiece:
             max_input_chars_per_word=MAX_WORD_BYTES,
             continuing_subword_prefix=record.suffix_indicator,
         )
-        self._ascii = RustTokenizer(self._model)
-        self._ascii.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        if record.lowercase:
-            self._ascii.normalizer = normalizers.Lowercase()
-        self._words: dict[str, list[int]] = {}
+        self._table = WordTable(self._spell)
         self._kinds = _CharacterKinds(record)
 
-    def encode(self, texts: list[str]) -> list[Ids]:
-        """Return the token ids of each text, int32, shape (n_tokens,).
+    def encode(self, texts: list[str]) -> Tokens:
+        """Return the token ids of texts.
 
         Raises:
             UnicodeEncodeError: A text holds a lone surrogate.
         """
-        plain = [i for i, text in enumerate(texts) if text.isascii() and text.isprintable()]
-        if len(plain) == len(texts):
-            return self._encode_ascii(texts)
-        ids = [_NOTHING] * len(texts)
-        for i, encoded in zip(plain, self._encode_ascii([texts[i] for i in plain]), strict=True):
-            ids[i] = encoded
-        for i in sorted(set(range(len(texts))).difference(plain)):
-            ids[i] = self._encode_any(texts[i])
-        return ids
+        words: list[str] = []
+        for plain, group in itertools.groupby(texts, _is_plain):
+            if plain:
+                joined = END.join(group)
+                words += _ASCII_WORD.findall(joined.lower() if self._record.lowercase else joined)
+                words.append(END)
+            else:
+                for text in group:
+                    words += self.split(text)
+                    words.append(END)
+        return self._table.tokenize(words, len(texts))
 
-    def _encode_ascii(self, texts: list[str]) -> list[Ids]:
-        encodings = self._ascii.encode_batch_fast(texts, add_special_tokens=False)
-        return [np.array(e.ids, np.int32) for e in encodings]
-
-    def _encode_any(self, text: str) -> Ids:
-        ids: list[int] = []
-        for word in self.split(text):
-            ids += self._word_ids(word)
-        return np.array(ids, np.int32)
-
-    def _word_ids(self, word: str) -> list[int]:
-        known = self._words.get(word)
-        if known is None:
-            too_long = len(word.encode()) > MAX_WORD_BYTES
-            known = [self._unknown] if too_long else [token.id for token in self._model.tokenize(word)]
-            if len(self._words) >= CACHED_WORDS:
-                self._words.clear()
-            self._words[word] = known
-        return known
+    def _spell(self, word: str) -> list[int]:
+        if len(word.encode()) > MAX_WORD_BYTES:
+            return [self._unknown]
+        return [token.id for token in self._model.tokenize(word)]
 
     def split(self, text: str) -> list[str]:
         """Return a text's words, folded and without accents as the record says; no word is empty.
@@ -90,7 +74,12 @@ class WordPiece:
         return [word for word in words if word]
 
 
-_NOTHING: Ids = np.empty(0, np.int32)
+# Between spaces, all that is neither a letter nor a digit is punctuation.
+_ASCII_WORD = re.compile(r"[A-Za-z0-9]+|[^A-Za-z0-9 ]")
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 class _CharacterKinds(dict[int, str]):

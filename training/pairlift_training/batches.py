@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 from pairlift.encoder import Pair, PairEncoder
-from pairlift.packing import Batch, Tokens, pack, trim
+from pairlift.packing import Batch, pack, trim
+from pairlift.tokenizer import Tokens
 
 WIDTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 

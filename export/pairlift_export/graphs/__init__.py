@@ -8,7 +8,6 @@ from typing import Any
 
 import onnx
 from pairlift.errors import AgreementError
-from pairlift.session import Session, open_session
 from pairlift_export.graphs import bert, roberta
 from pairlift_export.graphs.builder import GraphBuilder
 from pairlift_export.graphs.converter import convert_graph
@@ -66,8 +65,3 @@ def save_graph(model: onnx.ModelProto, path: Path) -> None:
         onnx.checker.check_model(path)
     except onnx.checker.ValidationError as error:
         raise AgreementError(f"{path.name} is not valid ONNX: {str(error).strip().splitlines()[0]}") from error
-
-
-def open_graph(model: onnx.ModelProto) -> Session:
-    """Return a session of a graph that is in memory."""
-    return open_session(model.SerializeToString(), "the graph")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -48,13 +49,15 @@ def token_table(model: onnx.ModelProto) -> str:
     return max((name for name in sizes if name in tables), key=sizes.__getitem__)
 
 
-def calibrate(model: onnx.ModelProto, batches: Iterable[Batch]) -> dict[str, Range]:
+def calibrate(graph: Path, batches: Iterable[Batch]) -> dict[str, Range]:
     """Run a float graph and return the range of each activation that a product of all tokens takes, by its name."""
+    model = onnx.load(graph)
     names = list(dict.fromkeys(node.input[0] for node in products(model)))
-    outputs = len(model.graph.output)
     model.graph.output.extend(helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in names)
-    session = open_session(model.SerializeToString(), "the float graph")
-    del model.graph.output[outputs:]
+    data = model.SerializeToString()
+    del model  # a base-size graph is 440 MB
+    session = open_session(data, str(graph))
+    del data
     ranges: dict[str, Range] = {}
     batches = list(batches)
     with ThreadPoolExecutor(count_threads()) as pool:

@@ -90,7 +90,7 @@ class DelimitedWriter:
         if self._given is not None:
             self._write_fields([*self._given, *self._added])
 
-    def write(self, row: Row, prediction: str, probabilities: Sequence[float]) -> None:
+    def write(self, row: Row, prediction: str, probabilities: Sequence[str]) -> None:
         """Write one row.
 
         Raises:
@@ -114,7 +114,7 @@ class DelimitedWriter:
         if self._given is None:
             self._given = given
             self._write_fields([*given, *self._added])
-        self._write_fields([*fields, prediction, *(repr(p) for p in probabilities)])
+        self._write_fields([*fields, prediction, *probabilities])
 
     def _write_fields(self, fields: list[str]) -> None:
         if self._delimiter == "\t":

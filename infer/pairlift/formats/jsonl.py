@@ -56,8 +56,9 @@ class JsonlWriter:
     def __init__(self, file: BinaryIO, columns: Columns) -> None:
         self._file = file
         self._columns = columns
+        self._keys = [orjson.dumps(name) + b":" for name in columns.added]
 
-    def write(self, row: Row, prediction: str, probabilities: Sequence[float]) -> None:
+    def write(self, row: Row, prediction: str, probabilities: Sequence[str]) -> None:
         """Write one row.
 
         Raises:
@@ -67,6 +68,6 @@ class JsonlWriter:
         if taken:
             raise RowError("column_taken", f"the row has a key {taken[0]!r} already")
         given = row.raw.encode() if self._columns.given is None else orjson.dumps(row.values)
-        scores = orjson.dumps(dict(zip(self._columns.added, (prediction, *probabilities), strict=True)))
         separator = b"," if row.values else b""
-        self._file.write(given[: given.rindex(b"}")] + separator + scores[1:] + b"\n")
+        scores = b",".join(map(bytes.__add__, self._keys, (orjson.dumps(prediction), *map(str.encode, probabilities))))
+        self._file.write(b"%b%b%b}\n" % (given[: given.rindex(b"}")], separator, scores))

@@ -47,8 +47,8 @@ class Reader(Protocol):
 class Writer(Protocol):
     """Writes rows with their scores."""
 
-    def write(self, row: Row, prediction: str, probabilities: Sequence[float]) -> None:
-        """Write one row.
+    def write(self, row: Row, prediction: str, probabilities: Sequence[str]) -> None:
+        """Write one row; a probability is the shortest decimal that is the same float32.
 
         Raises:
             RowError: The row cannot be held by this format; nothing of it was written.
