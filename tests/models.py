@@ -64,10 +64,16 @@ def perturb(model: Any, seed: int = 7) -> None:
             weight.assign(np.asarray(weight) + rng.normal(0, size, weight.shape).astype("float32"))
 
 
-def make_classifier(family: str = "bert", labels: int = 3, length: int = 16, **options: Any) -> Any:
-    """Return a two-layer classifier, 8 wide."""
+def make_classifier(family: str = "bert", labels: int = 3, length: int = 16, layers: int = 2, **options: Any) -> Any:
+    """Return a classifier, 8 wide."""
     keras.utils.set_random_seed(5)  # fresh weights, so that the perturbed ones are the same each time
-    sizes = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16, "max_sequence_length": length}
+    sizes = {
+        "num_layers": layers,
+        "num_heads": 2,
+        "hidden_dim": 8,
+        "intermediate_dim": 16,
+        "max_sequence_length": length,
+    }
     dtype = options.pop("dtype", None)
     models = keras_hub.models
     if family == "bert":

@@ -94,7 +94,7 @@ def test_the_certificate_covers_the_users_pairs_and_the_hard_ones(exported: Expo
 def test_the_manifest_lists_every_file(exported: Exported) -> None:
     manifest = json.loads((exported.bundle / "manifest.json").read_text())
     assert manifest["packing"]["sequence_length"] == 16
-    assert set(manifest["groups"]) == {"runtime", "fp32", "proof", "saved_model"}
+    assert set(manifest["groups"]) == {"runtime", "fp32", "int8", "proof", "saved_model"}
     listed = {file["path"] for files in manifest["groups"].values() for file in files}
     there = {p.relative_to(exported.bundle).as_posix() for p in exported.bundle.rglob("*") if p.is_file()}
     assert there == listed | {"manifest.json"}

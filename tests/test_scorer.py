@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pairlift import Bundle, Scorer
+from pairlift import Bundle, Scorer, words
 from pairlift.errors import AgreementError, RowError, UsageError
 from pairlift.golden import CPU_MARGIN, read_golden, replay
+from pairlift.job import format_scores
+from pairlift.scorer import BATCH_TOKENS, cut_batches
 
 WORDS = [
     "a",
@@ -145,3 +147,28 @@ def test_other_token_ids_than_at_the_export_are_told_so(bundle: Path) -> None:
     rewrite(bundle, "golden.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
     with pytest.raises(AgreementError, match="golden replay: other token ids than at the export"):
         replay(Scorer.open(bundle))
+
+
+def test_a_batch_holds_rows_of_one_width_and_every_row_is_in_one_batch() -> None:
+    widths = np.array([8, 4, 600, 8, 4, 4, 2048] * 500)
+    batches = list(cut_batches(widths))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(widths)))
+    assert all(len(set(widths[rows])) == 1 for rows in batches)
+    assert all(len(rows) * widths[rows[0]] <= BATCH_TOKENS or len(rows) == 1 for rows in batches)
+    assert len(batches) == 1500 * 4 // 1024 + 1 + 1000 * 8 // 1024 + 1 + 500 + 500
+    assert list(cut_batches(np.empty(0, np.int64))) == []
+
+
+def test_words_that_were_forgotten_are_spelt_again(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [*random_pairs(100), ("x" * 500, "the dog")]
+    expected = Scorer.open(bundle).token_ids(pairs)
+    monkeypatch.setattr(words, "KEPT_WORDS", 3)
+    monkeypatch.setattr(words, "KEPT_CHARACTERS", 2)
+    assert Scorer.open(bundle).token_ids(pairs) == expected
+
+
+def test_scores_are_written_as_the_shortest_decimals_of_their_float32() -> None:
+    values = np.array([[0.1, 1 / 3], [1e-7, 1.0]], np.float32)
+    assert [[np.float32(text) for text in row] for row in format_scores(values)] == values.tolist()
+    assert format_scores(values)[0] == ["0.1", "0.33333334"]
+    assert format_scores(values[:0]) == []

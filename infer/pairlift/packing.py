@@ -15,7 +15,7 @@ from pairlift.tokenizer import Ids, Tokens
 
 ROUND_ROBIN = "round_robin"
 WATERFALL = "waterfall"
-WIDTH_STEP = 4  # columns between two widths of a batch (docs/performance.md)
+WIDTH_STEP = 2  # columns between two widths of a batch (docs/performance.md)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

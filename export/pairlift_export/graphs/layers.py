@@ -42,12 +42,16 @@ def add_layer(graph: GraphBuilder, kind: LayerKind, name: str, x: str) -> str:
 
 
 def add_first_token_layer(graph: GraphBuilder, kind: LayerKind, name: str, x: str) -> str:
-    """Add a TransformerEncoder whose output is read at the first token alone: (batch, sequence, width) to (batch, 1, width).
+    """Add a TransformerEncoder whose output is read at the first token alone: (batch, sequence, width) to (batch + 1, 1, width).
 
     The keys and values of the other tokens are never made. With q the first token's query, a score is
     q . (W_k x + b_k) = (W_k^T q) . x + a term that is the same for every token, which softmax drops; and the sum of the
     values weighted by w is W_v (sum w x) + b_v, for the weights sum to one. So each head's query is carried back to the
     width of x, and only one vector per head and row goes through W_v.
+
+    A spare row, a copy of the first, goes along where rows are multiplied together, and is dropped from the logits: with a
+    single row onnxruntime takes another kernel, whose last bits differ, and a pair alone would not score as it does in
+    company.
     """
     width = graph.value(f"{name}/feedforward_layer_norm/gamma").shape[0]
     heads, size = kind.heads, width // kind.heads
@@ -55,6 +59,7 @@ def add_first_token_layer(graph: GraphBuilder, kind: LayerKind, name: str, x: st
     scale = 1 / np.sqrt(size)
     first = graph.node("Slice", [x, graph.integers(0), graph.integers(1), graph.integers(1)], f"{name}/first_token")
 
+    first = _add_spare_row(graph, first, f"{name}/first_token")
     query = graph.node(
         "Add",
         [
@@ -68,12 +73,13 @@ def add_first_token_layer(graph: GraphBuilder, kind: LayerKind, name: str, x: st
         f"{name}/query",
     )
     keys = kernels["key"].reshape(width, heads, size).transpose(1, 2, 0)
-    query = _per_head(graph, query, heads, size, f"{name}/key", keys)
+    query = _drop_spare_row(graph, _per_head(graph, query, heads, size, f"{name}/key", keys), f"{name}/key/rows")
     transposed = graph.node("Transpose", [x], f"{name}/transposed", perm=[0, 2, 1])
     scores = graph.node("MatMul", [query, transposed], f"{name}/scores")
     masked = graph.node("Add", [scores, _add_mask(graph)], f"{name}/masked")
     weights = graph.node("Softmax", [masked], f"{name}/attention", axis=-1)
     context = graph.node("MatMul", [weights, x], f"{name}/context")
+    context = _add_spare_row(graph, context, f"{name}/context")
     values = kernels["value"].reshape(width, heads, size).transpose(1, 0, 2)
     attended = _per_head(graph, context, heads, width, f"{name}/value", values)
     attended = graph.node("Reshape", [attended, graph.integers(0, 1, width)], f"{name}/attended")
@@ -100,11 +106,22 @@ def _add_rest(
 
 
 def add_head(graph: GraphBuilder, x: str) -> str:
-    """Add the classifier's head: (batch, 1, width) to logits (batch, labels)."""
+    """Add the classifier's head: (batch + 1, 1, width) to logits (batch, labels)."""
     first = graph.node("Squeeze", [x, graph.integers(1)], "first_token")
     pooled = graph.dense(first, "pooled_dense", "pooled_dense/linear")
     pooled = graph.node("Tanh", [pooled], "pooled_dense")
-    return graph.dense(pooled, "logits", "logits")
+    return _drop_spare_row(graph, graph.dense(pooled, "logits", "logits/and_spare"), "logits")
+
+
+def _add_spare_row(graph: GraphBuilder, x: str, name: str) -> str:
+    """Add a copy of the first row after the last."""
+    spare = graph.node("Slice", [x, graph.integers(0), graph.integers(1), graph.integers(0)], f"{name}/spare")
+    return graph.node("Concat", [x, spare], f"{name}/and_spare", axis=0)
+
+
+def _drop_spare_row(graph: GraphBuilder, x: str, output: str) -> str:
+    """Drop the last row."""
+    return graph.node("Slice", [x, graph.integers(0), graph.integers(-1), graph.integers(0)], output)
 
 
 def _per_head(graph: GraphBuilder, x: str, heads: int, size: int, name: str, kernels: NDArray[np.float32]) -> str:
