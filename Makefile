@@ -6,7 +6,7 @@ RUN ?= out/run
 BUNDLE ?= out/bundle
 
 .DEFAULT_GOAL := help
-.PHONY: help export test lint format clean
+.PHONY: help export test lint bench format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 18
@@ -47,9 +47,21 @@ lint: $(VENV)/installed ## Run ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.venv-peers/installed: benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers.txt
+	@touch $@
+
+bench: $(VENV)/installed .venv-peers/installed ## Measure beside sentence-transformers, optimum and others (an hour)
+	$(BIN)/python benchmarks/peers.py tiny
+	$(BIN)/python benchmarks/peers.py base
+	$(BIN)/python benchmarks/cold_start.py
+	$(BIN)/python benchmarks/scaling.py
+	.venv-peers/bin/python benchmarks/draw.py
+
 format: $(VENV)/installed ## Format the code
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -29,7 +29,7 @@ def load_keras(folder: Path, length: int) -> Score:
     import numpy as np
 
     model = keras.models.load_model(folder / "model.keras", compile=False)
-    model.preprocessor.packer.sequence_length = length
+    model.preprocessor.sequence_length = length
 
     def score(pairs: Pairs) -> Any:
         columns = np.array([p[0] for p in pairs], object), np.array([p[1] for p in pairs], object)
@@ -63,7 +63,7 @@ def load_cross_encoder(folder: Path, backend: str) -> Score:
     torch.set_num_threads(2)
     options = {"provider": "CPUExecutionProvider"} if backend == "onnx" else {}
     model = CrossEncoder(str(folder / "hf"), backend=backend, max_length=LENGTH, device="cpu", model_kwargs=options)
-    return lambda pairs: model.predict(pairs, batch_size=32, apply_softmax=True, show_progress_bar=False)
+    return lambda pairs: model.predict(pairs, batch_size=128, apply_softmax=True, show_progress_bar=False)
 
 
 def load_optimum(folder: Path) -> Score:

@@ -22,7 +22,7 @@ import numpy as np
 from models import BASE, PAIRS, ROOT, TINY, make_models
 from report import print_table, save
 
-ROUNDS = 5
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
 WARM_UP_ROWS = 256
 PEERS_PYTHON = ROOT / ".venv-peers/bin/python"
 # name: (what it is, rows a round for the tiny model, for the base model; None for all)

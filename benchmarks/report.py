@@ -18,7 +18,11 @@ def describe_machine() -> dict[str, Any]:
     from pairlift.version import read_versions
 
     model = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     versions = read_versions(("onnxruntime", "tokenizers", "numpy", "keras-hub", "tensorflow"))

@@ -65,6 +65,8 @@ def _build(hint: Any, value: Any, where: str) -> Any:
         return _build(next(a for a in arguments if a is not type(None)), value, where)
     if origin is tuple:
         items = _expect(list, value, where)
+        if arguments[0] is str and all(type(item) is str for item in items):
+            return tuple(items)  # a vocabulary is tens of thousands of them
         return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items))
     if origin in (Mapping, dict):
         members = _expect(dict, value, where)

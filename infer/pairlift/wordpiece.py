@@ -9,8 +9,6 @@ from __future__ import annotations
 import itertools
 import re
 
-from tokenizers import models
-
 from pairlift import characters
 from pairlift.tokenizer import TokenizerRecord, Tokens
 from pairlift.words import END, WordTable
@@ -22,15 +20,10 @@ class WordPiece:
     """Texts to word-piece ids. Printable ASCII is split by one expression over a whole list of texts, other text one by one."""
 
     def __init__(self, record: TokenizerRecord) -> None:
-        vocabulary = {token: i for i, token in enumerate(record.vocabulary)}
         self._record = record
-        self._unknown = vocabulary[record.unknown]
-        self._model = models.WordPiece(
-            vocabulary,
-            unk_token=record.unknown,
-            max_input_chars_per_word=MAX_WORD_BYTES,
-            continuing_subword_prefix=record.suffix_indicator,
-        )
+        self._vocabulary = {token: i for i, token in enumerate(record.vocabulary)}
+        self._unknown = self._vocabulary[record.unknown]
+        self._longest = max(map(len, record.vocabulary))
         self._table = WordTable(self._spell)
         self._kinds = _CharacterKinds(record)
 
@@ -53,9 +46,20 @@ class WordPiece:
         return self._table.tokenize(words, len(texts))
 
     def _spell(self, word: str) -> list[int]:
+        """Return the ids of the longest piece that the word begins with, of the longest that the rest begins with, and so on."""
         if len(word.encode()) > MAX_WORD_BYTES:
             return [self._unknown]
-        return [token.id for token in self._model.tokenize(word)]
+        ids, start, prefix = [], 0, ""
+        while start < len(word):
+            for end in range(min(len(word), start + self._longest), start, -1):
+                found = self._vocabulary.get(prefix + word[start:end])
+                if found is not None:
+                    break
+            else:
+                return [self._unknown]
+            ids.append(found)
+            start, prefix = end, self._record.suffix_indicator
+        return ids
 
     def split(self, text: str) -> list[str]:
         """Return a text's words, folded and without accents as the record says; no word is empty.
