@@ -39,7 +39,7 @@ def main() -> None:
 
 def draw_peers(found: dict[str, Any]) -> Any:
     """Rates as bars."""
-    peers = list(found["peers"].items())[::-1]
+    peers = sorted(found["peers"].items(), key=lambda item: item[1]["pairs_per_second"])
     figure, axes = plt.subplots(figsize=(8, 3.8), layout="constrained")
     rates = [peer["pairs_per_second"] for _, peer in peers]
     colours = [OURS if name.startswith("pairlift") else OTHERS for name, _ in peers]
@@ -70,12 +70,16 @@ def draw_starts(found: dict[str, Any]) -> Any:
             width = start["split"].get(part, 0.0)
             axes.barh(row, width, left=left, color=colour, label=part.replace("_", " ") if row == 2 else None)
             left += width
-        axes.barh(row, min(start["seconds"], limit) - left, left=left, color="#dde2e8")
-        axes.text(min(start["seconds"], limit) + limit * 0.01, row, f"{start['seconds'] * 1000:,.0f} ms", va="center")
+        cut = start["seconds"] > limit
+        rest = axes.barh(row, min(start["seconds"], limit) - left, left=left, color="#dde2e8", hatch="///" if cut else None)
+        if row == len(starts) - 1:
+            rest.set_label("not split, or the process's end")
+        note = f"{start['seconds'] * 1000:,.0f} ms" + (" (cut off)" if cut else "")
+        axes.text(min(start["seconds"], limit) + limit * 0.01, row, note, va="center")
     axes.set_yticks(range(len(starts)), [name for name, _ in starts])
-    axes.set_xlim(0, limit * 1.15)
+    axes.set_xlim(0, limit * 1.2)
     axes.set_xlabel("seconds from process start to the first score")
-    axes.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.45, 1.18), frameon=False)
+    axes.legend(ncols=6, loc="upper center", bbox_to_anchor=(0.38, 1.18), frameon=False, fontsize=8)
     figure.get_layout_engine().set(rect=(0, 0.06, 1, 0.94))
     return figure
 

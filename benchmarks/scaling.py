@@ -56,9 +56,16 @@ def main() -> None:
     for size, found in results["lengths"].items():
         print()
         print_table(
-            (f"{size}: tokens of a row", "variant", "rows/s", "GFLOP/s", "of the matrix rate"),
+            (f"{size}: tokens of a row", "graph", "rows/s", "tf2onnx is 1", "GFLOP/s", "of the matrix rate"),
             [
-                (r["length"], r["variant"], f"{r['rows_per_second']:,.1f}", f"{r['gflops']:.0f}", f"{r['share']:.0%}")
+                (
+                    r["length"],
+                    r["variant"],
+                    f"{r['rows_per_second']:,.1f}",
+                    f"{r['times_tf2onnx']} x",
+                    f"{r['gflops']:.0f}",
+                    f"{r['share']:.0%}",
+                )
                 for r in found
             ],
         )
@@ -136,6 +143,7 @@ def measure_threads(bundle: Path) -> list[dict[str, Any]]:
 def measure_lengths(folder: Path, layers: int, width: int, heads: int) -> list[dict[str, Any]]:
     """Full rows of one length through the runner's session, as many batches at once as there are cores, against matrices."""
     scorers = {variant: Scorer.open(folder / "bundle", variant) for variant in ("fp32", "int8")}
+    scorers["tf2onnx"] = Scorer.open(folder / "tf2onnx")
     matrices = {"fp32": multiply_floats(), "int8": multiply_integers()}
     found = []
     for length in LENGTHS:
@@ -150,10 +158,11 @@ def measure_lengths(folder: Path, layers: int, width: int, heads: int) -> list[d
         times = in_turns({**runs, **{f"{v} matrix": m for v, (m, _) in matrices.items()}})
         for variant in scorers:
             rate = work / times[variant] / 1e9
-            ceiling = matrices[variant][1] / times[f"{variant} matrix"] / 1e9
+            kind = "fp32" if variant == "tf2onnx" else variant
+            ceiling = matrices[kind][1] / times[f"{kind} matrix"] / 1e9
             found.append({
                 "length": length, "variant": variant, "rows_per_second": round(rows / times[variant], 1), "gflops": round(rate, 1),
-                "matrix_gflops": round(ceiling, 1), "share": round(rate / ceiling, 3),
+                "matrix_gflops": round(ceiling, 1), "share": round(rate / ceiling, 3), "times_tf2onnx": round(times["tf2onnx"] / times[variant], 2),
             })  # fmt: skip
     return found
 
