@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pairlift import Bundle, Scorer, words
+from pairlift.chunk import format_scores
 from pairlift.errors import AgreementError, RowError, UsageError
 from pairlift.golden import CPU_MARGIN, read_golden, replay
-from pairlift.job import format_scores
 from pairlift.scorer import BATCH_TOKENS, cut_batches
 
 WORDS = [

@@ -9,6 +9,7 @@ from pairlift import record
 from pairlift.bundle import Bundle
 from pairlift.encoder import read_keras_preprocessor
 from pairlift.golden import dump_golden, make_golden
+from pairlift.machine import read_cpu, read_cpu_flags, read_onnxruntime_build
 from pairlift.manifest import GOLDEN, PARITY, PARITY_PAGE, SAVED_MODEL, TOKENIZER
 from pairlift.scorer import Scorer
 from pairlift_export.certificate import Parity
@@ -16,7 +17,6 @@ from pairlift_export.contents import FILES, FP32, INT8, add_variant, draft_manif
 from pairlift_export.graphs import make_graph, save_graph
 from pairlift_export.int8 import make_int8
 from pairlift_export.job import ExportJob
-from pairlift_export.machine import read_cpu, read_cpu_flags, read_onnxruntime_build
 from pairlift_export.page import draw_page
 from pairlift_export.parity import confuse, margins
 from pairlift_export.proof import prove

@@ -9,10 +9,10 @@ from pathlib import Path
 from pairlift import record
 from pairlift.digest import FileDigest, digest_file
 from pairlift.encoder import EncoderRecord
+from pairlift.machine import read_cpu
 from pairlift.manifest import MANIFEST, PROOF, RUNTIME, SAVED_MODEL, TOKENIZER, GraphInput, Manifest, Variant
 from pairlift.version import read_versions
 from pairlift_export.job import ExportJob
-from pairlift_export.machine import read_cpu
 from pairlift_export.parity import PROBABILITY_TOLERANCE
 from pairlift_export.reference import Reference
 

@@ -20,11 +20,21 @@ VARIANTS = click.Choice(["fp32", "int8"])
     type=click.IntRange(min=1),
     help="Batches computed at once; by default what CPU affinity and quota allow.",
 )
+@click.option("--restart", is_flag=True, help="Begin again, whatever an earlier run of this job had done.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 def score(
-    bundle: str, source: str, output: str, variant: str, fields: str | None, threads: int | None, quiet: bool
+    bundle: str,
+    source: str,
+    output: str,
+    variant: str,
+    fields: str | None,
+    threads: int | None,
+    restart: bool,
+    quiet: bool,
 ) -> int:
     """Score the pairs of INPUT (.csv, .tsv, .jsonl, or -) into OUTPUT.
+
+    A job that was stopped or killed goes on when the same command is run again.
 
     Example: pairlift score out/bundle pairs.csv scores.csv
     """
@@ -39,7 +49,7 @@ def score(
         pairs = map_fields(fields, scorer.bundle.manifest.fields)
         click.echo("fields: " + ", ".join(f"{field} from {column}" for field, column in pairs.items()), err=True)
     with tqdm(unit=" rows", disable=True if quiet else None) as bar:
-        outcome = score_file(scorer, source, output, fields, bar.update)
+        outcome = score_file(scorer, source, output, fields, bar.update, restart)
     scorer.close()
     if not quiet:
         click.echo(describe(outcome, output), err=True)

@@ -13,17 +13,9 @@ from typing import NoReturn
 
 import click
 
-from pairlift.errors import INTERNAL, SIGNALLED, PairliftError, missing_extra
+from pairlift.errors import INTERNAL, SIGNALLED, PairliftError, Stopped, missing_extra
 
 EXTRAS = {"train": "training", "export": "export", "evaluate": "training"}
-
-
-class Stopped(BaseException):
-    """A signal asked the process to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
 
 
 def run_command(command: Callable[[], object]) -> int:
@@ -44,7 +36,7 @@ def run_command(command: Callable[[], object]) -> int:
         click.echo("stopped by SIGINT; nothing was left half-written", err=True)
         return SIGNALLED + signal.SIGINT
     except Stopped as error:
-        click.echo(f"stopped by {error}; nothing was left half-written", err=True)
+        click.echo(str(error), err=True)
         return SIGNALLED + error.number
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

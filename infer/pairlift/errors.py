@@ -8,6 +8,7 @@
     ├── StorageError              5    the disk or the bucket said no
     ├── RejectsError              6    too many rejected rows
     ├── DestinationError          7    the destination exists or is locked
+    ├── ChangedError              8    something is not as it was when the job began
     └── AgreementError           10    parity, quality gate or golden replay failed
 
 A row that cannot be scored raises `RowError`; the job turns it into a rejected row, so it has a reason and no
@@ -16,6 +17,7 @@ exit code. Anything else is a bug: exit code 9 and a traceback.
 
 from __future__ import annotations
 
+import signal
 from typing import ClassVar
 
 REJECTED = 1
@@ -69,10 +71,24 @@ class DestinationError(PairliftError):
     exit_code = 7
 
 
+class ChangedError(PairliftError):
+    """The input, the bundle, an option or the runtime is not what it was when the job began."""
+
+    exit_code = 8
+
+
 class AgreementError(PairliftError):
     """Outputs that should be equal are not."""
 
     exit_code = 10
+
+
+class Stopped(BaseException):
+    """A signal asked the process to end."""
+
+    def __init__(self, number: int, state: str = "nothing was left half-written") -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}; {state}")
+        self.number = number
 
 
 class RowError(Exception):

@@ -4,37 +4,49 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import itertools
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, BinaryIO
-
-import numpy as np
-import orjson
+from types import FrameType
+from typing import BinaryIO
 
 from pairlift import formats
-from pairlift.encoder import Pair, check_text
-from pairlift.errors import DestinationError, RowError, UsageError
+from pairlift.chunk import CHUNK_ROWS, digest_rows, score_chunks
+from pairlift.commit import commit, read_finished, rejects_path
+from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, UsageError
 from pairlift.fields import check_columns, map_fields
 from pairlift.formats import STREAM, Columns, Reader, Row, Writer
 from pairlift.golden import FIRST_ROWS, replay
-from pairlift.scorer import WINDOW_ROWS, Pending, Probabilities, Scorer, softmax
-from pairlift.staging import storage_errors, sync_directory
+from pairlift.journal import Identity, Journal, journal_path, open_journal, remove_journal
+from pairlift.machine import read_cpu
+from pairlift.scorer import Scorer
+from pairlift.staging import storage_errors
+from pairlift.version import read_versions
 
-RAW_SHOWN = 2000  # characters of a rejected record that are kept
+Progress = Callable[[int], object]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a job did: rows scored, and rejected rows by reason."""
+    """What a job did.
+
+    Attributes:
+        scored: Rows in the output.
+        rejected: The others by reason.
+        resumed: Rows that an earlier run had done.
+        finished: Whether an earlier run had done everything.
+    """
 
     scored: int
-    rejected: dict[str, int]
+    rejected: Mapping[str, int]
+    resumed: int = 0
+    finished: bool = False
 
     @property
     def rows(self) -> int:
@@ -42,17 +54,29 @@ class Outcome:
         return self.scored + sum(self.rejected.values())
 
 
-def rejects_path(output: str) -> Path:
-    """Return where the rejected rows of an output go."""
-    return Path(f"{output}.rejects.jsonl")
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Input:
+    """An opened input: its rows, where the texts are in them, and the writer of the output's records."""
+
+    source: str
+    reader: Reader  # held, for its text layer closes the file when it goes
+    rows: Iterator[Row]
+    columns: Mapping[str, str]
+    writer: Writer
 
 
 def score_file(
-    scorer: Scorer, source: str, output: str, fields: str | None = None, progress: Callable[[int], None] | None = None
+    scorer: Scorer,
+    source: str,
+    output: str,
+    fields: str | None = None,
+    progress: Progress | None = None,
+    restart: bool = False,
 ) -> Outcome:
     """Score a file.
 
-    The output takes its name when it is complete; a rejected row is in OUTPUT.rejects.jsonl with its reason.
+    The output takes its name when it is complete, with OUTPUT.manifest.json beside it and rejected rows in
+    OUTPUT.rejects.jsonl. A job that was stopped or killed left OUTPUT.job; the same call goes on from there.
 
     Args:
         scorer: A bundle's variant.
@@ -60,193 +84,179 @@ def score_file(
         output: Likewise.
         fields: As the option `--fields`.
         progress: Called with the number of rows after each chunk.
+        restart: Begin again, whatever an earlier run had done.
 
     Raises:
         UsageError: A column is missing, taken or stands twice.
-        InputError: The input cannot be read.
-        DestinationError: The output exists.
+        InputError: The input cannot be read, or changed while it was read.
+        DestinationError: The output exists, or another process makes it.
+        ChangedError: Something is not as it was when the job began.
         StorageError: The output cannot be written.
         AgreementError: This machine disagrees with the golden pairs.
+        Stopped: A signal came; the chunks that are done are kept.
     """
-    replay(scorer, FIRST_ROWS)
-    columns = map_fields(fields, scorer.bundle.manifest.fields)
-    kind_in, kind_out = formats.format_of(source, output), formats.format_of(output, source)
-    with formats.open_input(source) as file:
-        reader = formats.open_reader(file, source, kind_in)
-        added = ("prediction", *(f"p_{label}" for label in scorer.labels))
-        if reader.columns is not None:
-            check_columns(reader.columns, columns, source)
-            _check_taken(reader.columns, added, source)
-        with _destination(output, source) as (target, rejects):
-            writer = formats.open_writer(target, kind_out, Columns(given=reader.columns, added=added))
-            return _score_rows(scorer, reader, source, columns, writer, rejects, progress)
-
-
-def _score_rows(
-    scorer: Scorer,
-    reader: Reader,
-    source: str,
-    columns: dict[str, str],
-    writer: Writer,
-    rejects: IO[bytes],
-    progress: Callable[[int], None] | None,
-) -> Outcome:
-    """Score the rows by windows: while one is computed, the one before is written and the next is read."""
-    outcome = _Tally(source, writer, rejects, scorer.labels)
-    rows, before = iter(reader), None
-    checked = reader.columns is not None
-    while chunk := list(itertools.islice(rows, WINDOW_ROWS)):
-        if not checked and (first := next((row for row in chunk if row.error is None), None)):
-            check_columns(tuple(first.values), columns, f"{source}:{first.line}")
-            checked = True
-        window = _Window(chunk, columns)
-        window.pending = scorer.submit(window.pairs)
-        if before is not None:
-            outcome.write(before)
-            if progress:
-                progress(len(before.rows))
-        before = window
-    if before is not None:
-        outcome.write(before)
-        if progress:
-            progress(len(before.rows))
-    return Outcome(scored=outcome.scored, rejected=dict(sorted(outcome.rejected.items())))
-
-
-class _Window:
-    """Rows that are scored together: those that can be, and why the others cannot."""
-
-    def __init__(self, rows: list[Row], columns: dict[str, str]) -> None:
-        self.rows = rows
-        self.pairs: list[Pair] = []
-        self.errors: dict[int, RowError] = {}
-        self.pending: Pending
-        for row in rows:
-            try:
-                self.pairs.append(_read_pair(row, columns))
-            except RowError as error:
-                self.errors[row.number] = error
-
-
-class _Tally:
-    """Writes windows, and counts."""
-
-    def __init__(self, source: str, writer: Writer, rejects: IO[bytes], labels: tuple[str, ...]) -> None:
-        self._source, self._writer, self._rejects, self._labels = source, writer, rejects, labels
-        self.scored = 0
-        self.rejected: Counter[str] = Counter()
-
-    def write(self, window: _Window) -> None:
-        """Wait for a window's scores, and write each row or its error."""
-        logits = window.pending.wait()
-        finite = np.asarray(np.isfinite(logits).all(axis=1)).tolist()
-        best: list[int] = logits.argmax(axis=1).tolist()
-        scored = zip(finite, best, format_scores(softmax(logits)), strict=True)
-        for row in window.rows:
-            error = window.errors.get(row.number)
-            try:
-                if error is not None:
-                    raise error
-                right, label, probabilities = next(scored)
-                if not right:
-                    raise RowError("not_finite", "the model gave a score that is not a finite number")
-                self._writer.write(row, self._labels[label], probabilities)
-            except RowError as problem:
-                self.rejected[problem.reason] += 1
-                self._rejects.write(_describe_reject(self._source, row, problem))
-            else:
-                self.scored += 1
-
-
-def format_scores(probabilities: Probabilities) -> list[list[str]]:
-    """Return each row's probabilities as the shortest decimals that are the same float32."""
-    text = orjson.dumps(np.ascontiguousarray(probabilities), option=orjson.OPT_SERIALIZE_NUMPY).decode()
-    return [row.split(",") for row in text[2:-2].split("],[")] if len(probabilities) else []
-
-
-def _read_pair(row: Row, columns: dict[str, str]) -> Pair:
-    if row.error is not None:
-        raise row.error
-    texts = []
-    for column in columns.values():
-        if column not in row.values:
-            raise RowError("missing_field", f"no key {column!r}")
-        texts.append(check_text(row.values[column], column))
-    return texts[0], texts[1]
-
-
-def _describe_reject(source: str, row: Row, error: RowError) -> bytes:
-    described = {
-        "source": source,
-        "row": row.number,
-        "line": row.line,
-        "reason": error.reason,
-        "detail": error.detail,
-        "raw": row.raw[:RAW_SHOWN].encode(errors="backslashreplace").decode(),
-    }
-    return orjson.dumps(described, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _check_taken(columns: tuple[str, ...], added: tuple[str, ...], source: str) -> None:
-    taken = [name for name in added if name in columns]
-    if taken:
-        raise UsageError(f"{source}: has a column {taken[0]!r} already, which the scores need; rename it in the input")
-
-
-@contextlib.contextmanager
-def _destination(output: str, source: str) -> Iterator[tuple[BinaryIO, IO[bytes]]]:
+    formats.format_of(source, output), formats.format_of(output, source)
     if output == STREAM:
-        with storage_errors("standard output"), tempfile.TemporaryFile() as rejects:
-            yield sys.stdout.buffer, rejects
-            sys.stdout.buffer.flush()
-            rejects.seek(0)
-            for line in rejects:
-                sys.stderr.write(f"rejected: {line.decode()}")
-        return
-    path, rejected = Path(output), rejects_path(output)
-    if path.exists() or path.is_symlink():
-        raise DestinationError(f"{output}: exists; remove it, or choose another name")
-    if not path.parent.is_dir():
-        raise UsageError(f"{output}: the folder {path.parent} does not exist; make it first")
-    if source != STREAM and path.parent.resolve() / path.name == Path(source).resolve():
-        raise UsageError(f"{output}: is the input; choose another name for the output")
-    with storage_errors(output), contextlib.ExitStack() as stack:
-        target = stack.enter_context(_sibling(path))
-        refused = stack.enter_context(_sibling(rejected))
-        yield target, refused
-        for file in (refused, target):
-            file.flush()
-            os.fsync(file.fileno())
-        if refused.tell():
-            Path(refused.name).replace(rejected)
-        else:
-            rejected.unlink(missing_ok=True)
-        try:
-            os.link(target.name, path)  # unlike a rename, never over a file that came meanwhile
-        except FileExistsError:
-            raise DestinationError(f"{output}: was made by another process meanwhile; choose another name") from None
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP):
+        replay(scorer, FIRST_ROWS)
+        with formats.open_input(source) as file:
+            return _score_to_stream(scorer, _open(scorer, file, source, output, fields), progress)
+    path = Path(output)
+    _check_place(path, source)
+    with formats.open_input(source) as file:
+        identity = _identify(scorer, file, source, path, fields)
+        finished = read_finished(path, identity)
+        if finished is not None:
+            remove_journal(journal_path(path))
+            return Outcome(scored=finished.scored, rejected=finished.rejected, finished=True)
+        replay(scorer, FIRST_ROWS)
+        opened = _open(scorer, file, source, output, fields)
+        fresh = restart or source == STREAM  # what comes on standard input comes once
+        with storage_errors(output), open_journal(journal_path(path), identity, fresh) as journal:
+            try:
+                resumed = _run(scorer, opened, journal, progress)
+                _check_unchanged(identity, file, source)
+                manifest = commit(journal, identity, path, opened.writer.header, scorer.labels)
+            except (InputError, DestinationError):
+                journal.remove()  # to go on would come to the same end
                 raise
-            Path(target.name).replace(path)
-        sync_directory(path.parent)
+            journal.remove()
+    return Outcome(scored=manifest.scored, rejected=manifest.rejected, resumed=resumed)
+
+
+def _open(scorer: Scorer, file: BinaryIO, source: str, output: str, fields: str | None) -> _Input:
+    kind_in, kind_out = formats.format_of(source, output), formats.format_of(output, source)
+    columns = map_fields(fields, scorer.bundle.manifest.fields)
+    reader = formats.open_reader(file, source, kind_in)
+    rows, given = iter(reader), reader.columns
+    added = ("prediction", *(f"p_{label}" for label in scorer.labels))
+    if given is not None:
+        check_columns(given, columns, source)
+        taken = next((name for name in added if name in given), None)
+        if taken:
+            raise UsageError(f"{source}: has a column {taken!r} already, which the scores need; rename it in the input")
+    else:
+        head = list(itertools.islice(rows, CHUNK_ROWS))
+        rows = itertools.chain(head, rows)
+        first = next((row for row in head if row.error is None), None)
+        if first is not None:
+            check_columns(tuple(first.values), columns, f"{source}:{first.line}")
+        if kind_out != ".jsonl":
+            given = () if first is None else tuple(name for name in first.values if name not in added)
+    return _Input(
+        source=source,
+        reader=reader,
+        rows=rows,
+        columns=columns,
+        writer=formats.make_writer(kind_out, Columns(given=given, added=added)),
+    )
+
+
+def _run(scorer: Scorer, opened: _Input, journal: Journal, progress: Progress | None) -> int:
+    """Do the chunks that are not done, and return how many rows were."""
+    resumed = 0
+    for entry in journal.entries:
+        rows = list(itertools.islice(opened.rows, CHUNK_ROWS))
+        if len(rows) != entry.rows or digest_rows(rows) != entry.source:
+            raise ChangedError(
+                f"{opened.source}: the rows from {resumed} on are not what they were when the job began; "
+                "bring the old file back, or --restart to begin again"
+            )
+        resumed += len(rows)
+        if progress:
+            progress(len(rows))
+    done = resumed
+    with _signals() as signals:
+        first = len(journal.entries)
+        for chunk in score_chunks(scorer, opened.rows, first, opened.source, opened.columns, opened.writer):
+            journal.add(chunk)
+            done += chunk.rows
+            if progress:
+                progress(chunk.rows)
+            if signals:
+                raise Stopped(signals[0], f"{done} rows are done; run the same command to go on")
+    return resumed
 
 
 @contextlib.contextmanager
-def _sibling(path: Path) -> Iterator[BinaryIO]:
-    with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", suffix=".partial", dir=path.parent, delete=False) as file:
-        try:
-            Path(file.name).chmod(0o644)
-            yield file  # type: ignore[misc]
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                Path(file.name).unlink()
+def _signals() -> Iterator[list[int]]:
+    """Yield a list that gets the number of a signal that asks to end; a second one ends at once."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise Stopped(number, "the chunks that were done are kept; run the same command to go on")
+        received.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _identify(scorer: Scorer, file: BinaryIO, source: str, output: Path, fields: str | None) -> Identity:
+    regular = source != STREAM
+    stat = os.fstat(file.fileno())
+    return Identity(
+        input=Path(source).name,
+        input_size=stat.st_size if regular else 0,
+        input_modified=stat.st_mtime_ns if regular else 0,
+        bundle=scorer.bundle.digest,
+        variant=scorer.variant,
+        columns=map_fields(fields, scorer.bundle.manifest.fields),
+        output_format=formats.format_of(str(output), source),
+        chunk_rows=CHUNK_ROWS,
+        runtime={**read_versions(("onnxruntime", "tokenizers", "numpy")), "cpu": read_cpu()},
+    )
+
+
+def _check_unchanged(identity: Identity, file: BinaryIO, source: str) -> None:
+    if source == STREAM:
+        return
+    for stat in (os.fstat(file.fileno()), Path(source).stat()):
+        if (stat.st_size, stat.st_mtime_ns) != (identity.input_size, identity.input_modified):
+            raise InputError(f"{source}: changed while it was read; run again when it is complete")
+
+
+def _check_place(path: Path, source: str) -> None:
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: the folder {path.parent} does not exist; make it first")
+    if source != STREAM and path.parent.resolve() / path.name == Path(source).resolve():
+        raise UsageError(f"{path}: is the input; choose another name for the output")
+
+
+def _score_to_stream(scorer: Scorer, opened: _Input, progress: Progress | None) -> Outcome:
+    """Write to standard output, which cannot be resumed; rejected rows are told at the end."""
+    scored, rejected = 0, Counter[str]()
+    with storage_errors("standard output"), tempfile.TemporaryFile() as rejects:
+        sys.stdout.buffer.write(opened.writer.header)
+        for chunk in score_chunks(scorer, opened.rows, 0, opened.source, opened.columns, opened.writer):
+            sys.stdout.buffer.write(chunk.output)
+            rejects.write(chunk.rejects)
+            scored += chunk.scored
+            rejected.update(chunk.rejected)
+            if progress:
+                progress(chunk.rows)
+        sys.stdout.buffer.flush()
+        rejects.seek(0)
+        for line in rejects:
+            sys.stderr.write(f"rejected: {line.decode()}")
+    return Outcome(scored=scored, rejected=dict(sorted(rejected.items())))
 
 
 def describe(outcome: Outcome, output: str) -> str:
     """Return a job's summary, one line."""
-    if not outcome.rejected:
-        return f"{outcome.scored} rows scored"
-    reasons = ", ".join(f"{reason} {count}" for reason, count in outcome.rejected.items())
-    where = "above" if output == STREAM else f"in {rejects_path(output)}"
-    return f"{outcome.scored} rows scored, {outcome.rows - outcome.scored} rejected ({reasons}): {where}"
+    line = f"{outcome.scored} rows scored"
+    if outcome.rejected:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in outcome.rejected.items())
+        where = "above" if output == STREAM else f"in {rejects_path(output)}"
+        line += f", {outcome.rows - outcome.scored} rejected ({reasons}): {where}"
+    if outcome.finished:
+        line += "; it was complete already"
+    elif outcome.resumed:
+        line += f"; {outcome.resumed} rows were done by an earlier run"
+    return line

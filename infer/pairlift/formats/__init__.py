@@ -15,7 +15,7 @@ from pairlift.formats.delimited import DelimitedReader, DelimitedWriter
 from pairlift.formats.jsonl import JsonlReader, JsonlWriter
 from pairlift.formats.row import Columns, Reader, Row, Writer
 
-__all__ = ["Columns", "Reader", "Row", "Writer", "format_of", "open_input", "open_reader", "open_writer"]
+__all__ = ["Columns", "Reader", "Row", "Writer", "format_of", "make_writer", "open_input", "open_reader"]
 
 FORMATS = (".csv", ".tsv", ".jsonl")
 STREAM = "-"
@@ -60,17 +60,16 @@ def open_reader(file: BinaryIO, source: str, kind: str) -> Reader:
     return DelimitedReader(file, source, "," if kind == ".csv" else "\t")
 
 
-def open_writer(file: BinaryIO, kind: str, columns: Columns) -> Writer:
+def make_writer(kind: str, columns: Columns) -> Writer:
     """Return the writer of a format.
 
     Args:
-        file: Where to.
         kind: `.csv`, `.tsv` or `.jsonl`.
-        columns: The input's columns (None where they are only known row by row) and the added ones.
+        columns: The input's columns (None for JSON lines to JSON lines, which need none) and the added ones.
     """
     if kind == ".jsonl":
-        return JsonlWriter(file, columns)
-    return DelimitedWriter(file, "," if kind == ".csv" else "\t", columns)
+        return JsonlWriter(columns)
+    return DelimitedWriter("," if kind == ".csv" else "\t", columns)
 
 
 def read_rows(path: str) -> Iterator[Row]:

@@ -80,50 +80,42 @@ class DelimitedReader:
 
 
 class DelimitedWriter:
-    """Writes CSV or TSV. The header is the input's, or the keys of the first row when the input has none."""
+    """Writes CSV or TSV."""
 
-    def __init__(self, file: BinaryIO, delimiter: str, columns: Columns) -> None:
-        self._file = file
+    def __init__(self, delimiter: str, columns: Columns) -> None:
         self._delimiter = delimiter
-        self._added = columns.added
-        self._given = columns.given
-        if self._given is not None:
-            self._write_fields([*self._given, *self._added])
+        self._given, self._added = columns.given or (), columns.added
+        self._names = frozenset(self._given)
+        self.header = self._join([*self._given, *self._added])
 
-    def write(self, row: Row, prediction: str, probabilities: Sequence[str]) -> None:
-        """Write one row.
+    def write(self, row: Row, prediction: str, probabilities: Sequence[str]) -> bytes:
+        """Return one row.
 
         Raises:
             RowError: A key that the header lacks (`unknown_column`), one of ours (`column_taken`), or a tab or
                 line end that unquoted TSV cannot hold (`unwritable`).
         """
-        given = tuple(row.values) if self._given is None else self._given
-        taken = [name for name in self._added if name in given]
-        if taken:
-            raise RowError("column_taken", f"the row has a column {taken[0]!r} already")
-        unknown = [name for name in row.values if name not in given]
-        if unknown:
+        fields = [_to_text(row.values.get(name)) for name in self._given]
+        if not row.values.keys() <= self._names:
+            taken = [name for name in self._added if name in row.values]
+            if taken:
+                raise RowError("column_taken", f"the row has a column {taken[0]!r} already")
+            unknown = next(name for name in row.values if name not in self._names)
             raise RowError(
-                "unknown_column", f"key {unknown[0]!r} is not among the first row's, which are the output's columns"
+                "unknown_column", f"key {unknown!r} is not among the first row's, which are the output's columns"
             )
-        fields = [_to_text(row.values.get(name)) for name in given]
         if self._delimiter == "\t" and any(c in field for field in fields for c in "\t\r\n"):
             raise RowError(
                 "unwritable", "a tab or line end inside a value, which unquoted TSV cannot hold; write CSV or JSONL"
             )
-        if self._given is None:
-            self._given = given
-            self._write_fields([*given, *self._added])
-        self._write_fields([*fields, prediction, *probabilities])
+        return self._join([*fields, prediction, *probabilities])
 
-    def _write_fields(self, fields: list[str]) -> None:
+    def _join(self, fields: list[str]) -> bytes:
         if self._delimiter == "\t":
-            text = "\t".join(fields) + "\n"
-        else:
-            buffer = io.StringIO(newline="")
-            csv.writer(buffer, lineterminator="\n").writerow(fields)
-            text = buffer.getvalue()
-        self._file.write(text.encode())
+            return ("\t".join(fields) + "\n").encode()
+        buffer = io.StringIO(newline="")
+        csv.writer(buffer, lineterminator="\n").writerow(fields)
+        return buffer.getvalue().encode()
 
 
 def _to_text(value: Any) -> str:

@@ -53,13 +53,14 @@ def _read_line(data: bytes, number: int, line: int) -> Row:
 class JsonlWriter:
     """Writes JSON lines: an object of the input as it stood, or the columns of a table as strings."""
 
-    def __init__(self, file: BinaryIO, columns: Columns) -> None:
-        self._file = file
+    header = b""
+
+    def __init__(self, columns: Columns) -> None:
         self._columns = columns
         self._keys = [orjson.dumps(name) + b":" for name in columns.added]
 
-    def write(self, row: Row, prediction: str, probabilities: Sequence[str]) -> None:
-        """Write one row.
+    def write(self, row: Row, prediction: str, probabilities: Sequence[str]) -> bytes:
+        """Return one row.
 
         Raises:
             RowError: The object has a key of ours already (`column_taken`).
@@ -70,4 +71,4 @@ class JsonlWriter:
         given = row.raw.encode() if self._columns.given is None else orjson.dumps(row.values)
         separator = b"," if row.values else b""
         scores = b",".join(map(bytes.__add__, self._keys, (orjson.dumps(prediction), *map(str.encode, probabilities))))
-        self._file.write(b"%b%b%b}\n" % (given[: given.rindex(b"}")], separator, scores))
+        return b"%b%b%b}\n" % (given[: given.rindex(b"}")], separator, scores)

@@ -45,12 +45,14 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """Writes rows with their scores."""
+    """Rows with their scores as a format's bytes; what is before the first row is the header."""
 
-    def write(self, row: Row, prediction: str, probabilities: Sequence[str]) -> None:
-        """Write one row; a probability is the shortest decimal that is the same float32.
+    header: bytes
+
+    def write(self, row: Row, prediction: str, probabilities: Sequence[str]) -> bytes:
+        """Return one row; a probability is the shortest decimal that is the same float32.
 
         Raises:
-            RowError: The row cannot be held by this format; nothing of it was written.
+            RowError: The row cannot be held by this format.
         """
         ...

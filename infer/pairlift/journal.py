@@ -1,0 +1,229 @@
+"""The journal: a directory beside the output that holds the chunks that are done, so that a job can be killed anywhere.
+
+`OUTPUT.job/` has `lock`, `journal.jsonl`, and for each chunk `00000000.part` and, where rows were rejected,
+`00000000.rejects`. The journal's first line is the job's identity; each further line is written, and made durable, after the
+part it speaks of. A last line that is cut off is a chunk that is not done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import orjson
+
+from pairlift.chunk import Chunk
+from pairlift.errors import ChangedError, DestinationError, RecordError
+from pairlift.record import load
+from pairlift.staging import sync_directory
+
+JOURNAL = "journal.jsonl"
+LOCK = "lock"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """All that decides the bytes of an output.
+
+    Attributes:
+        input: The input's name, without its folders.
+        input_size: Bytes.
+        input_modified: Nanoseconds since 1970.
+        bundle: The digest of the bundle.
+        variant: The variant.
+        columns: The column of each field.
+        output_format: The extension of the output.
+        chunk_rows: Rows of a chunk.
+        runtime: Versions of what computes, and the processor.
+    """
+
+    format: int = 1
+    input: str
+    input_size: int
+    input_modified: int
+    bundle: str
+    variant: str
+    columns: Mapping[str, str]
+    output_format: str
+    chunk_rows: int
+    runtime: Mapping[str, str]
+
+    def difference(self, other: Identity) -> str:
+        """Return what another identity has different, in words, or nothing."""
+        fields = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) != getattr(other, f.name)]
+        return ", ".join(
+            f"{name.replace('_', ' ')} (was {getattr(self, name)}, is {getattr(other, name)})" for name in fields
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A chunk that is done; fields as in `Chunk`, and the sizes of its files in bytes."""
+
+    format: int = 1
+    chunk: int
+    rows: int
+    scored: int
+    rejected: Mapping[str, int]
+    source: str
+    output_size: int
+    rejects_size: int
+
+
+class Journal:
+    """The directory of a job, held by a lock.
+
+    Attributes:
+        path: The directory.
+        entries: The chunks that are done, in order, without a gap.
+    """
+
+    def __init__(self, path: Path, entries: list[Entry]) -> None:
+        self.path = path
+        self.entries = entries
+
+    def add(self, chunk: Chunk) -> None:
+        """Make a chunk durable, then say so."""
+        _write_durably(self.part(chunk.number), chunk.output)
+        if chunk.rejects:
+            _write_durably(self.rejects(chunk.number), chunk.rejects)
+        sync_directory(self.path)
+        entry = Entry(
+            chunk=chunk.number,
+            rows=chunk.rows,
+            scored=chunk.scored,
+            rejected=chunk.rejected,
+            source=chunk.source,
+            output_size=len(chunk.output),
+            rejects_size=len(chunk.rejects),
+        )
+        _append_durably(self.path / JOURNAL, entry)
+        self.entries.append(entry)
+
+    def part(self, chunk: int) -> Path:
+        """Return the file of a chunk's records."""
+        return self.path / f"{chunk:08d}.part"
+
+    def rejects(self, chunk: int) -> Path:
+        """Return the file of a chunk's rejected rows."""
+        return self.path / f"{chunk:08d}.rejects"
+
+    def remove(self) -> None:
+        """Remove the directory."""
+        remove_journal(self.path)
+
+
+def journal_path(output: Path) -> Path:
+    """Return the directory of the job that makes an output."""
+    return output.with_name(f"{output.name}.job")
+
+
+def remove_journal(path: Path) -> None:
+    """Remove a job's directory, if it is there and is one."""
+    if (path / LOCK).exists():
+        (path / JOURNAL).unlink(missing_ok=True)  # first, so that what is left of a removal is not taken for a job
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def open_journal(path: Path, identity: Identity, restart: bool) -> Iterator[Journal]:
+    """Hold a job's directory: a new one, or one that a job of the same identity left.
+
+    Raises:
+        DestinationError: Another process holds it, or the name is taken by something else.
+        ChangedError: It is another job's.
+    """
+    with _locked(path):
+        if restart:
+            _clear(path)
+        yield Journal(path, _read_entries(path, identity))
+
+
+def _read_entries(path: Path, identity: Identity) -> list[Entry]:
+    lines = (path / JOURNAL).read_bytes().split(b"\n") if (path / JOURNAL).exists() else [b""]
+    whole, torn = lines[:-1], lines[-1]
+    if not whole:
+        _clear(path)
+        _append_durably(path / JOURNAL, identity)
+        sync_directory(path)
+        return []
+    where = str(path / JOURNAL)
+    try:
+        began = load(Identity, whole[0], where)
+        entries = [load(Entry, line, where) for line in whole[1:]]
+    except RecordError as error:
+        raise ChangedError(f"{error}; --restart begins the job again") from None
+    changed = began.difference(identity)
+    if changed:
+        raise ChangedError(f"{path}: the job began otherwise: {changed}; undo that, or --restart to begin again")
+    if torn:
+        os.truncate(path / JOURNAL, sum(len(line) + 1 for line in whole))
+    for number, entry in enumerate(entries):
+        if entry.chunk != number or not _is_whole(path, entry):
+            raise ChangedError(f"{path}: chunk {number} is not as it was written; --restart to begin again")
+    return entries
+
+
+def _is_whole(path: Path, entry: Entry) -> bool:
+    sizes = {"part": entry.output_size, "rejects": entry.rejects_size}
+    files = {path / f"{entry.chunk:08d}.{kind}": size for kind, size in sizes.items()}
+    return all(file.stat().st_size == size if file.exists() else size == 0 for file, size in files.items())
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    while True:
+        if path.exists() and not path.is_dir():
+            raise DestinationError(f"{path}: exists and is no job's directory; move it, or choose another output")
+        if path.is_dir() and any(path.iterdir()) and not (path / LOCK).exists():
+            raise DestinationError(f"{path}: exists and is no job's directory; move it, or choose another output")
+        path.mkdir(exist_ok=True)
+        try:
+            descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:
+            continue  # the job that had it is just done
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DestinationError(
+                    f"{path}: another process is at work on this output; wait for it, or choose another name"
+                ) from None
+            if _is_file(path / LOCK, descriptor):
+                yield
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_file(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _clear(path: Path) -> None:
+    (path / JOURNAL).unlink(missing_ok=True)
+    for file in path.iterdir():
+        if file.name != LOCK:
+            file.unlink()
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _append_durably(path: Path, record: object) -> None:
+    with path.open("ab") as file:
+        file.write(orjson.dumps(record, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
+        file.flush()
+        os.fsync(file.fileno())
