@@ -23,7 +23,7 @@ HEAVY = {
 }
 RUNNER = {"numpy", "onnxruntime", "tokenizers", "orjson", "click", "tqdm"}
 PACKAGES = {
-    "infer/pairlift": RUNNER | {"pairlift"},
+    "infer/pairlift": RUNNER | {"pairlift", "backports", "compression"},  # the last two in a function, for an extra
     "training/pairlift_training": RUNNER
     | {"pairlift", "pairlift_training", "keras", "keras_hub", "tensorflow_datasets"},
     "export/pairlift_export": RUNNER

@@ -14,6 +14,7 @@ import orjson
 from pairlift.encoder import Pair, check_text
 from pairlift.errors import RowError
 from pairlift.formats import Row, Writer
+from pairlift.formats.compression import compress
 from pairlift.scorer import WINDOW_ROWS, Probabilities, Scorer, softmax
 
 CHUNK_ROWS = 2 * WINDOW_ROWS  # for every engine; what a death costs, and what memory is bounded by
@@ -49,7 +50,13 @@ def digest_rows(rows: Sequence[Row]) -> str:
 
 
 def score_chunks(
-    scorer: Scorer, rows: Iterator[Row], first: int, source: str, columns: Mapping[str, str], writer: Writer
+    scorer: Scorer,
+    rows: Iterator[Row],
+    first: int,
+    source: str,
+    columns: Mapping[str, str],
+    writer: Writer,
+    compression: str = "",
 ) -> Iterator[Chunk]:
     """Score rows chunk by chunk: while one is computed, the one before is written and the next is read.
 
@@ -60,13 +67,14 @@ def score_chunks(
         source: The input's name, for the rejects.
         columns: The column of each field.
         writer: Writes the output's records.
+        compression: What they are packed by, chunk by chunk.
     """
     before: _Running | None = None
     for number in itertools.count(first):
         taken = list(itertools.islice(rows, CHUNK_ROWS))
         running = _Running(scorer, number, taken, columns) if taken else None
         if before is not None:
-            yield before.finish(source, writer)
+            yield before.finish(source, writer, compression)
         if running is None:
             return
         before = running
@@ -88,7 +96,7 @@ class _Running:
                 self._errors[row.number] = error
         self._windows = [scorer.submit(pairs[i : i + WINDOW_ROWS]) for i in range(0, len(pairs), WINDOW_ROWS)]
 
-    def finish(self, source: str, writer: Writer) -> Chunk:
+    def finish(self, source: str, writer: Writer, compression: str) -> Chunk:
         """Wait for the scores, and return the chunk's records."""
         scores = itertools.chain.from_iterable(_read_scores(window.wait()) for window in self._windows)
         rejected: Counter[str] = Counter()
@@ -112,7 +120,7 @@ class _Running:
             scored=len(output),
             rejected=dict(sorted(rejected.items())),
             source=digest_rows(self._rows),
-            output=b"".join(output),
+            output=compress(b"".join(output), compression),
             rejects=b"".join(rejects),
         )
 
@@ -151,6 +159,7 @@ def _describe_reject(source: str, row: Row, error: RowError) -> bytes:
         "source": source,
         "row": row.number,
         "line": row.line,
+        "bytes": (row.start, row.end),
         "reason": error.reason,
         "detail": error.detail,
         "raw": row.raw[:RAW_SHOWN].encode(errors="backslashreplace").decode(),

@@ -21,7 +21,8 @@ from pairlift.chunk import CHUNK_ROWS, digest_rows, score_chunks
 from pairlift.commit import commit, read_finished, rejects_path
 from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, UsageError
 from pairlift.fields import check_columns, map_fields
-from pairlift.formats import STREAM, Columns, Reader, Row, Writer
+from pairlift.formats import STREAM, Columns, Row, Writer
+from pairlift.formats.compression import compress
 from pairlift.golden import FIRST_ROWS, replay
 from pairlift.journal import Identity, Journal, journal_path, open_journal, remove_journal
 from pairlift.machine import read_cpu
@@ -59,10 +60,15 @@ class _Input:
     """An opened input: its rows, where the texts are in them, and the writer of the output's records."""
 
     source: str
-    reader: Reader  # held, for its text layer closes the file when it goes
     rows: Iterator[Row]
     columns: Mapping[str, str]
     writer: Writer
+    compression: str
+
+    @property
+    def header(self) -> bytes:
+        """What is before the first chunk, packed as the chunks are."""
+        return compress(self.writer.header, self.compression)
 
 
 def score_file(
@@ -80,7 +86,7 @@ def score_file(
 
     Args:
         scorer: A bundle's variant.
-        source: `.csv`, `.tsv` or `.jsonl`, or `-`.
+        source: `.csv`, `.tsv` or `.jsonl`, plain or with `.gz` or `.zst`, or `-`.
         output: Likewise.
         fields: As the option `--fields`.
         progress: Called with the number of rows after each chunk.
@@ -115,7 +121,7 @@ def score_file(
             try:
                 resumed = _run(scorer, opened, journal, progress)
                 _check_unchanged(identity, file, source)
-                manifest = commit(journal, identity, path, opened.writer.header, scorer.labels)
+                manifest = commit(journal, identity, path, opened.header, scorer.labels)
             except (InputError, DestinationError):
                 journal.remove()  # to go on would come to the same end
                 raise
@@ -140,14 +146,14 @@ def _open(scorer: Scorer, file: BinaryIO, source: str, output: str, fields: str 
         first = next((row for row in head if row.error is None), None)
         if first is not None:
             check_columns(tuple(first.values), columns, f"{source}:{first.line}")
-        if kind_out != ".jsonl":
+        if kind_out.kind != ".jsonl":
             given = () if first is None else tuple(name for name in first.values if name not in added)
     return _Input(
         source=source,
-        reader=reader,
         rows=rows,
         columns=columns,
-        writer=formats.make_writer(kind_out, Columns(given=given, added=added)),
+        writer=formats.make_writer(kind_out.kind, Columns(given=given, added=added)),
+        compression=kind_out.compression,
     )
 
 
@@ -167,7 +173,9 @@ def _run(scorer: Scorer, opened: _Input, journal: Journal, progress: Progress | 
     done = resumed
     with _signals() as signals:
         first = len(journal.entries)
-        for chunk in score_chunks(scorer, opened.rows, first, opened.source, opened.columns, opened.writer):
+        for chunk in score_chunks(
+            scorer, opened.rows, first, opened.source, opened.columns, opened.writer, opened.compression
+        ):
             journal.add(chunk)
             done += chunk.rows
             if progress:
@@ -208,7 +216,7 @@ def _identify(scorer: Scorer, file: BinaryIO, source: str, output: Path, fields:
         bundle=scorer.bundle.digest,
         variant=scorer.variant,
         columns=map_fields(fields, scorer.bundle.manifest.fields),
-        output_format=formats.format_of(str(output), source),
+        output_format=str(formats.format_of(str(output), source)),
         chunk_rows=CHUNK_ROWS,
         runtime={**read_versions(("onnxruntime", "tokenizers", "numpy")), "cpu": read_cpu()},
     )
@@ -233,8 +241,10 @@ def _score_to_stream(scorer: Scorer, opened: _Input, progress: Progress | None) 
     """Write to standard output, which cannot be resumed; rejected rows are told at the end."""
     scored, rejected = 0, Counter[str]()
     with storage_errors("standard output"), tempfile.TemporaryFile() as rejects:
-        sys.stdout.buffer.write(opened.writer.header)
-        for chunk in score_chunks(scorer, opened.rows, 0, opened.source, opened.columns, opened.writer):
+        sys.stdout.buffer.write(opened.header)
+        for chunk in score_chunks(
+            scorer, opened.rows, 0, opened.source, opened.columns, opened.writer, opened.compression
+        ):
             sys.stdout.buffer.write(chunk.output)
             rejects.write(chunk.rejects)
             scored += chunk.scored

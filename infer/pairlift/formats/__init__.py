@@ -1,38 +1,58 @@
-"""Files of rows: CSV, TSV and JSON lines, read and written without changing what is not ours.
+"""Files of rows: CSV, TSV and JSON lines, plain or compressed, read and written without changing what is not ours.
 
-A reader yields a `Row` for each record, good or bad; a writer takes the row back with the scores.
+A reader yields a `Row` for each record, good or bad; a writer makes bytes of the row with its scores.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from pairlift.errors import InputError, UsageError
+from pairlift.formats.compression import SUFFIXES, check_compression, open_decompressed
 from pairlift.formats.delimited import DelimitedReader, DelimitedWriter
 from pairlift.formats.jsonl import JsonlReader, JsonlWriter
+from pairlift.formats.lines import LineReader
 from pairlift.formats.row import Columns, Reader, Row, Writer
 
-__all__ = ["Columns", "Reader", "Row", "Writer", "format_of", "make_writer", "open_input", "open_reader"]
+__all__ = ["Columns", "Format", "Reader", "Row", "Writer", "format_of", "make_writer", "open_input", "open_reader"]
 
-FORMATS = (".csv", ".tsv", ".jsonl")
+KINDS = (".csv", ".tsv", ".jsonl")
 STREAM = "-"
 
 
-def format_of(path: str, other: str | None = None) -> str:
-    """Return a file's format by its extension; a stream has that of the other end, or JSON lines.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Format:
+    """A file's format by its extensions: `.csv`, `.tsv` or `.jsonl`, and `.gz`, `.zst` or nothing."""
+
+    kind: str
+    compression: str = ""
+
+    def __str__(self) -> str:
+        return self.kind + self.compression
+
+
+def format_of(path: str, other: str | None = None) -> Format:
+    """Return a file's format by its extensions; a stream has that of the other end, uncompressed, or JSON lines.
 
     Raises:
-        UsageError: The extension is not one of ours.
+        UsageError: The extension is not one of ours, or the extra that it takes is not installed.
     """
     if path == STREAM:
-        return format_of(other) if other not in (None, STREAM) else ".jsonl"
-    suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        raise UsageError(f"{path}: found extension {suffix or 'none'!r}, expected one of {', '.join(FORMATS)}")
-    return suffix
+        return Format(format_of(other).kind if other not in (None, STREAM) else ".jsonl")
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    compression = suffixes.pop() if suffixes and suffixes[-1] in SUFFIXES else ""
+    kind = suffixes[-1] if suffixes else ""
+    if kind not in KINDS:
+        raise UsageError(
+            f"{path}: found extension {kind + compression or 'none'!r}, expected one of {', '.join(KINDS)}, "
+            f"or those with {' or '.join(SUFFIXES)}"
+        )
+    check_compression(compression, path)
+    return Format(kind, compression)
 
 
 def open_input(path: str) -> BinaryIO:
@@ -49,15 +69,16 @@ def open_input(path: str) -> BinaryIO:
         raise InputError(f"{path}: {(error.strerror or str(error)).lower()}; expected a file of pairs") from error
 
 
-def open_reader(file: BinaryIO, source: str, kind: str) -> Reader:
+def open_reader(file: BinaryIO, source: str, found: Format) -> Reader:
     """Return the reader of a format.
 
     Raises:
         InputError: The file is empty, or is not text of that format.
     """
-    if kind == ".jsonl":
-        return JsonlReader(file, source)
-    return DelimitedReader(file, source, "," if kind == ".csv" else "\t")
+    lines = LineReader(open_decompressed(file, found.compression, source), source)
+    if found.kind == ".jsonl":
+        return JsonlReader(lines, source)
+    return DelimitedReader(lines, source, "," if found.kind == ".csv" else "\t")
 
 
 def make_writer(kind: str, columns: Columns) -> Writer:

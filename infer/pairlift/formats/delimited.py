@@ -1,4 +1,9 @@
-"""CSV (RFC 4180) and TSV (unquoted): a header, then rows of strings."""
+"""CSV (RFC 4180) and TSV (unquoted): a header, then rows of strings.
+
+A CSV record is looked for line by line, so that a stray quote costs its line and not the rest of the file: where quotes stay
+open, lines are added until they close, and when what has been gathered is no record of the header's width, its first line is
+a row with an error and reading goes on with the second.
+"""
 
 from __future__ import annotations
 
@@ -6,77 +11,110 @@ import csv
 import io
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
 from pairlift.errors import InputError, RowError, UsageError
+from pairlift.formats.lines import MAX_LINE, Line, LineReader
 from pairlift.formats.row import Columns, Row
 
-FIELD_LIMIT = sys.maxsize >> 32  # csv's own limit is 131,072 characters
+FIELD_LIMIT = sys.maxsize >> 32  # csv's own limit is 131,072 characters; lines are bounded already
 
 
 class DelimitedReader:
-    """Rows of a CSV or TSV file. A row with another number of fields than the header is a row with an error."""
+    """Rows of a CSV or TSV file. What is not a row of the header's width is a row with an error."""
 
-    def __init__(self, file: BinaryIO, source: str, delimiter: str) -> None:
+    def __init__(self, lines: LineReader, source: str, delimiter: str) -> None:
         csv.field_size_limit(FIELD_LIMIT)
+        self._lines = lines
         self._source = source
-        self._text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="" if delimiter == "," else "\n")
-        self._rows: Iterator[list[str]]
-        self._csv: Any = None
-        if delimiter == ",":
-            self._rows = self._csv = csv.reader(self._text, delimiter=delimiter, strict=True)
-        else:
-            self._rows = (line.rstrip("\r\n").split("\t") for line in self._lines())
-        self._line = 0
-        header = self._next()
-        if header is None:
+        self._delimiter = delimiter
+        first = lines.next()
+        if first is None:
             raise InputError(f"{source}: the file is empty, expected a header line with the columns' names")
-        repeated = sorted({name for name in header if header.count(name) > 1})
+        header = self._read_record(first, width=None)
+        if header.error is not None:
+            raise InputError(f"{source}:1: the header is {header.error}")
+        names = list(header.values.values())
+        repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise UsageError(f"{source}:1: column {repeated[0]!r} stands twice in the header; rename one")
-        self.columns: tuple[str, ...] | None = tuple(header)
+        self.columns: tuple[str, ...] | None = tuple(names)
 
     def __iter__(self) -> Iterator[Row]:
         columns = self.columns or ()
         number = 0
-        while True:
-            line = (self._csv.line_num if self._csv else self._line) + 1
-            fields = self._next()
-            if fields is None:
-                return
-            if not fields or (fields == [""] and len(columns) > 1):
+        while (line := self._lines.next()) is not None:
+            if not line.data.strip(b"\r\n") and len(columns) > 1:
                 continue
-            error = None
-            if len(fields) != len(columns):
-                error = RowError("ragged_row", f"expected {len(columns)} fields, found {len(fields)}")
-            yield Row(
-                number=number,
-                line=line,
-                values=dict(zip(columns, fields, strict=False)),
-                raw="\t".join(fields),
-                error=error,
-            )
+            yield self._read_record(line, len(columns), number)
             number += 1
 
-    def _lines(self) -> Iterator[str]:
-        for line in self._text:
-            self._line += 1
-            yield line
-
-    def _next(self) -> list[str] | None:
-        line = (self._csv.line_num if self._csv else self._line) + 1
+    def _read_record(self, line: Line, width: int | None, number: int = 0) -> Row:
+        """Return the record that begins with a line; the header when `width` is None, its values then by place."""
+        data, end, error = line.data, line.end, None
+        fields: list[str] = []
         try:
-            return next(self._rows, None)
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{self._source}: not UTF-8 ({error.reason} after line {line - 1}); convert the file to UTF-8"
-            ) from None
-        except csv.Error as error:
-            raise InputError(
-                f"{self._source}:{line}: not CSV ({error}); expected RFC 4180: quotes doubled inside quoted fields"
-            ) from None
+            if not line.whole:
+                raise RowError("too_long", f"a line of {line.end - line.start} bytes, expected at most {MAX_LINE}")
+            if self._delimiter == "," and b'"' in data:
+                data, end, fields = self._read_quoted(line, width)
+            else:
+                fields = _decode(data).rstrip("\r\n").split(self._delimiter)
+                if any("\r" in field for field in fields):
+                    raise RowError("bad_csv", "a carriage return inside an unquoted field")
+            if width is not None and len(fields) != width:
+                raise RowError("ragged_row", f"expected {width} fields, found {len(fields)}")
+        except RowError as problem:
+            error, fields = problem, []
+        names: Sequence[Any] = range(len(fields)) if width is None else (self.columns or ())
+        return Row(
+            number=number,
+            line=line.number,
+            start=line.start,
+            end=end,
+            values=dict(zip(names, fields, strict=False)),
+            raw=data.decode(errors="backslashreplace").rstrip("\r\n"),
+            error=error,
+        )
+
+    def _read_quoted(self, first: Line, width: int | None) -> tuple[bytes, int, list[str]]:
+        gathered, data = [first], first.data
+        while data.count(b'"') % 2 and len(data) < MAX_LINE:
+            line = self._lines.next()
+            if line is None:
+                break
+            gathered.append(line)
+            data += line.data
+        try:
+            fields = _parse_csv(_decode(data))
+        except RowError:
+            if len(gathered) == 1:
+                raise
+            fields = []
+        if len(gathered) > 1 and len(fields) != (width or len(fields) or -1):
+            self._lines.take_back(gathered[1:])
+            raise RowError("bad_csv", "a quote that is opened and not closed")
+        return data, gathered[-1].end, fields
+
+
+def _parse_csv(text: str) -> list[str]:
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        reason = "a quote that is opened and not closed" if "unexpected end" in str(error) else str(error)
+        raise RowError("bad_csv", reason) from None
+    if len(rows) != 1:
+        raise RowError("bad_csv", "a carriage return inside an unquoted field")
+    return rows[0]
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise RowError("not_utf8", f"{error.reason} at byte {error.start} of the record") from None
 
 
 class DelimitedWriter:
@@ -95,7 +133,6 @@ class DelimitedWriter:
             RowError: A key that the header lacks (`unknown_column`), one of ours (`column_taken`), or a tab or
                 line end that unquoted TSV cannot hold (`unwritable`).
         """
-        fields = [_to_text(row.values.get(name)) for name in self._given]
         if not row.values.keys() <= self._names:
             taken = [name for name in self._added if name in row.values]
             if taken:
@@ -104,6 +141,7 @@ class DelimitedWriter:
             raise RowError(
                 "unknown_column", f"key {unknown!r} is not among the first row's, which are the output's columns"
             )
+        fields = [_to_text(row.values.get(name)) for name in self._given]
         if self._delimiter == "\t" and any(c in field for field in fields for c in "\t\r\n"):
             raise RowError(
                 "unwritable", "a tab or line end inside a value, which unquoted TSV cannot hold; write CSV or JSONL"
@@ -114,8 +152,8 @@ class DelimitedWriter:
         if self._delimiter == "\t":
             return ("\t".join(fields) + "\n").encode()
         buffer = io.StringIO(newline="")
-        csv.writer(buffer, lineterminator="\n").writerow(fields)
-        return buffer.getvalue().encode()
+        csv.writer(buffer, lineterminator="\r\n").writerow(fields)  # with "\n" it would not quote a lone "\r"
+        return buffer.getvalue().removesuffix("\r\n").encode() + b"\n"
 
 
 def _to_text(value: Any) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import Any
 
 import orjson
 
 from pairlift.errors import InputError, RowError
+from pairlift.formats.lines import MAX_LINE, Line, LineReader
 from pairlift.formats.row import Columns, Row
-
-BOM = b"\xef\xbb\xbf"
 
 
 class JsonlReader:
@@ -18,36 +17,40 @@ class JsonlReader:
 
     columns: tuple[str, ...] | None = None
 
-    def __init__(self, file: BinaryIO, source: str) -> None:
-        self._file = file
-        self._source = source
-        self._first = file.readline().removeprefix(BOM)
-        if not self._first:
+    def __init__(self, lines: LineReader, source: str) -> None:
+        self._lines = lines
+        first = lines.next()
+        if first is None:
             raise InputError(f"{source}: the file is empty, expected JSON lines")
+        lines.take_back([first])
 
     def __iter__(self) -> Iterator[Row]:
         number = 0
-        for index, data in enumerate(self._lines(), 1):
-            line = data.strip(b" \t\r\n")
-            if line:
-                yield _read_line(line, number, index)
+        while (line := self._lines.next()) is not None:
+            data = line.data.strip(b" \t\r\n")
+            if data:
+                yield _read_line(line, data, number)
                 number += 1
 
-    def _lines(self) -> Iterator[bytes]:
-        yield self._first
-        yield from self._file
 
-
-def _read_line(data: bytes, number: int, line: int) -> Row:
-    try:
-        values = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        problem = RowError("bad_json", str(error))
+def _read_line(line: Line, data: bytes, number: int) -> Row:
+    values: Any = None
+    problem: RowError | None = None
+    if not line.whole:
+        problem = RowError("too_long", f"a line of {line.end - line.start} bytes, expected at most {MAX_LINE}")
     else:
-        if isinstance(values, dict):
-            return Row(number=number, line=line, values=values, raw=data.decode())
-        problem = RowError("not_an_object", f"found {type(values).__name__}, expected an object")
-    return Row(number=number, line=line, values={}, raw=data.decode(errors="backslashreplace"), error=problem)
+        try:
+            values = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            problem = RowError("bad_json", str(error))
+        else:
+            if isinstance(values, dict):
+                return Row(
+                    number=number, line=line.number, start=line.start, end=line.end, values=values, raw=data.decode()
+                )
+            problem = RowError("not_an_object", f"found {type(values).__name__}, expected an object")
+    raw = data.decode(errors="backslashreplace")
+    return Row(number=number, line=line.number, start=line.start, end=line.end, values={}, raw=raw, error=problem)
 
 
 class JsonlWriter:

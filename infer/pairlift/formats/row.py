@@ -16,6 +16,7 @@ class Row:
     Attributes:
         number: From 0, over all records, bad ones included.
         line: Where it begins, from 1.
+        start, end: The bytes it takes in the file, uncompressed, with its line end.
         values: The columns by name, in the file's order; strings, or JSON values from JSON lines.
         raw: The record's text as it stands in the file, without its line end.
         error: Why it cannot be scored, or None.
@@ -23,6 +24,8 @@ class Row:
 
     number: int
     line: int
+    start: int
+    end: int
     values: Mapping[str, Any]
     raw: str
     error: RowError | None = None

@@ -1,0 +1,94 @@
+"""Lines of a file of bytes, with where they stand, and none longer than a bound."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections import deque
+from typing import BinaryIO
+
+from pairlift.errors import InputError
+
+MAX_LINE = 1 << 20  # bytes; a longer line is a row with an error, and is never held whole
+UTF8_BOM = b"\xef\xbb\xbf"
+FOREIGN_BOMS = {
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """A line.
+
+    Attributes:
+        number: From 1.
+        start: Its first byte's place in the file, uncompressed.
+        end: Where the next line starts.
+        data: Its bytes with the line end; only the first `MAX_LINE` of a longer one.
+    """
+
+    number: int
+    start: int
+    end: int
+    data: bytes
+
+    @property
+    def whole(self) -> bool:
+        """Whether `data` is all of it."""
+        return len(self.data) == self.end - self.start
+
+
+class LineReader:
+    """Reads lines one by one, and takes some back.
+
+    Raises:
+        InputError: The file is not UTF-8 by its first bytes, or is compressed and damaged.
+    """
+
+    def __init__(self, file: BinaryIO, source: str) -> None:
+        self._file = file
+        self._source = source
+        self._number = 0
+        self._offset = 0
+        self._returned: deque[Line] = deque()
+        first = self._read()
+        if first is not None:
+            name = next((name for bom, name in FOREIGN_BOMS.items() if first.data.startswith(bom)), None)
+            if name:
+                raise InputError(f"{source}: {name}, expected UTF-8; convert it: iconv -f {name} -t UTF-8")
+            if first.data.startswith(UTF8_BOM):
+                first = dataclasses.replace(first, start=len(UTF8_BOM), data=first.data[len(UTF8_BOM) :])
+            self._returned.append(first)
+
+    def next(self) -> Line | None:
+        """Return the next line, or None at the end."""
+        return self._returned.popleft() if self._returned else self._read()
+
+    def take_back(self, lines: list[Line]) -> None:
+        """Return lines that will be read again."""
+        self._returned.extendleft(reversed(lines))
+
+    def _read(self) -> Line | None:
+        try:
+            data = self._file.readline(MAX_LINE)
+            end = self._offset + len(data)
+            rest = data
+            while len(rest) == MAX_LINE and not rest.endswith(b"\n"):
+                rest = self._file.readline(MAX_LINE)
+                end += len(rest)
+        except (EOFError, zlib.error) as error:
+            raise InputError(
+                f"{self._source}: cut off or damaged after line {self._number} ({error}); copy the file again"
+            ) from error
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(f"{self._source}: cannot be read after line {self._number} ({reason})") from error
+        if not data:
+            return None
+        self._number += 1
+        line = Line(self._number, self._offset, end, data)
+        self._offset = end
+        return line
