@@ -6,7 +6,7 @@ RUN ?= out/run
 BUNDLE ?= out/bundle
 
 .DEFAULT_GOAL := help
-.PHONY: help export test lint bench format clean
+.PHONY: help export test lint bench crash format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 18
@@ -14,7 +14,7 @@ help: ## List the targets
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] >= (3, 11) else "pairlift needs Python 3.11 or newer, found " + sys.version.split()[0] + "; say which with PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[training,export,tfds,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[training,export,tfds,zstd,dev]'
 	@touch $@
 
 export: $(VENV)/installed ## Train, export and score the embedded example; yours with RUN=run BUNDLE=bundle
@@ -51,6 +51,11 @@ lint: $(VENV)/installed ## Run ruff and mypy
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers.txt
 	@touch $@
+
+crash: $(VENV)/installed ## Kill, and fail, a job at every system call that matters, and resume it (needs strace)
+	$(BIN)/python tests/sweeps/crash.py kill
+	$(BIN)/python tests/sweeps/crash.py ENOSPC
+	$(BIN)/python tests/sweeps/crash.py EIO
 
 bench: $(VENV)/installed .venv-peers/installed ## Measure beside sentence-transformers, optimum and others (an hour)
 	$(BIN)/python benchmarks/peers.py tiny

@@ -71,7 +71,9 @@ def draw_starts(found: dict[str, Any]) -> Any:
             axes.barh(row, width, left=left, color=colour, label=part.replace("_", " ") if row == 2 else None)
             left += width
         cut = start["seconds"] > limit
-        rest = axes.barh(row, min(start["seconds"], limit) - left, left=left, color="#dde2e8", hatch="///" if cut else None)
+        rest = axes.barh(
+            row, min(start["seconds"], limit) - left, left=left, color="#dde2e8", hatch="///" if cut else None
+        )
         if row == len(starts) - 1:
             rest.set_label("not split, or the process's end")
         note = f"{start['seconds'] * 1000:,.0f} ms" + (" (cut off)" if cut else "")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import os
-import signal
 import sys
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import BinaryIO
 
 from pairlift import formats
@@ -27,6 +23,7 @@ from pairlift.golden import FIRST_ROWS, replay
 from pairlift.journal import Identity, Journal, journal_path, open_journal, remove_journal
 from pairlift.machine import read_cpu
 from pairlift.scorer import Scorer
+from pairlift.signals import noted_signals
 from pairlift.staging import storage_errors
 from pairlift.version import read_versions
 
@@ -171,7 +168,7 @@ def _run(scorer: Scorer, opened: _Input, journal: Journal, progress: Progress | 
         if progress:
             progress(len(rows))
     done = resumed
-    with _signals() as signals:
+    with noted_signals() as signals:
         first = len(journal.entries)
         for chunk in score_chunks(
             scorer, opened.rows, first, opened.source, opened.columns, opened.writer, opened.compression
@@ -183,27 +180,6 @@ def _run(scorer: Scorer, opened: _Input, journal: Journal, progress: Progress | 
             if signals:
                 raise Stopped(signals[0], f"{done} rows are done; run the same command to go on")
     return resumed
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Yield a list that gets the number of a signal that asks to end; a second one ends at once."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise Stopped(number, "the chunks that were done are kept; run the same command to go on")
-        received.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _identify(scorer: Scorer, file: BinaryIO, source: str, output: Path, fields: str | None) -> Identity:
