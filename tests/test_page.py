@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from pairlift_export.certificate import (
     ArtefactParity,
+    CrossCheck,
     Flip,
+    Gate,
     Invariance,
     Parity,
     ShapeParity,
@@ -44,7 +46,14 @@ def certificate(text: str = "a & b", flips: tuple[Flip, ...] = ()) -> Parity:
     return Parity(
         model=text, model_sha256="0" * 64, labels=("yes", text), pairs=3, pairs_source=text, hard_pairs=1, labelled_pairs=56,
         keras_accuracy=0.6791, keras_confusion=((8, 12), (16, 20)), margins=(0.1, 0.5, 0.9), tokens=TokenParity(compared=1049, equal=1049),
-        artefacts={"saved_model": artefact, "fp32": dataclasses.replace(artefact, variant=variant)}, time="2026-01-02T03:04:05Z",
+        artefacts={
+            "saved_model": artefact,
+            "fp32": dataclasses.replace(artefact, variant=variant),
+            "int8": dataclasses.replace(
+                artefact, variant=variant, tolerance=None, gate=Gate(most_flips=0.0345, most_drop=0.0123)
+            ),
+        },
+        left_out={"other": "a reason"}, cross_check=CrossCheck(pairs=23, max=6.66e-8), calibration_pairs=137, time="2026-01-02T03:04:05Z",
         cpu="A CPU", cpu_flags=("avx2",), onnxruntime_build="a build", versions={"keras": "3.15.1"},
     )  # fmt: skip
 
@@ -68,13 +77,19 @@ def test_every_number_of_the_certificate_is_on_the_page() -> None:
         assert number in found
     assert {"7", "13", "17", "19", "8", "12", "16", "20"} <= set(found)
     page = draw_page(certificate())
+    assert (
+        "ranges measured on 137 pairs; gate: at most 3.5% of the labels flipped (0.0% were) and 1.2% of accuracy"
+        in page
+    )
+    assert "differs by at most 6.7e-08 in probability over 23 pairs" in page
+    assert "other is left out: a reason" in page
     assert "1049 / 1049" in page
     assert "alone 1.5e-07, in other orders 2.5e-07 (at most 1e-06); with the most padding 3.5e-07" in page
 
 
 def test_each_pair_is_a_point_of_each_artefact() -> None:
     page = draw_page(certificate())
-    assert page.count("<circle") == 6
+    assert page.count("<circle") == 9
     assert page.count("fp32: margin 0.5, difference 3.21e-07") == 1
     assert sum(int(n) for n in re.findall(r"<title>fp32: (\d+) pairs from", page)) == 3
 
@@ -82,8 +97,8 @@ def test_each_pair_is_a_point_of_each_artefact() -> None:
 def test_a_flip_is_shown_with_both_margins() -> None:
     flip = Flip(first="one", second="two", expected="yes", found="no", expected_margin=1.25e-7, found_margin=2.5e-7)
     found = cells(draw_page(certificate(flips=(flip,))))
-    assert found.count("yes → no") == 2
-    assert found.count("1.25e-07 → 2.50e-07") == 2
+    assert found.count("yes → no") == 3
+    assert found.count("1.25e-07 → 2.50e-07") == 3
 
 
 def test_texts_are_escaped_and_nothing_is_referred_to() -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Run
@@ -111,6 +112,40 @@ def test_a_job_that_dies_at_any_durable_step_resumes_to_the_same_bytes(
         assert outcome.rows == ROWS
         assert digests(output) == expected
     assert steps > 3 * ROWS / 16
+
+
+def test_a_job_that_dies_while_it_cleans_up_leaves_what_the_next_run_removes(
+    scorer: Scorer, pairs: Path, tmp_path: Path
+) -> None:
+    expected = uninterrupted(scorer, pairs, ".jsonl")
+    unlink = os.unlink
+    for step in range(40):
+        output = tmp_path / f"step{step}" / "out.jsonl"
+        output.parent.mkdir()
+        left = step
+
+        def dying(path: Any, *arguments: Any, job: str = str(journal_path(output)), **options: Any) -> None:
+            nonlocal left
+            if str(path).startswith(job) or "dir_fd" in options:
+                left -= 1
+                if left < 0:
+                    raise DiesError
+            unlink(path, *arguments, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "unlink", dying)
+            try:
+                score_file(scorer, str(pairs), str(output))
+            except DiesError:
+                died = True
+            else:
+                died = False
+        outcome = score_file(scorer, str(pairs), str(output))
+        assert outcome.rows == ROWS
+        assert digests(output) == expected
+        if not died:
+            return
+    raise AssertionError("never came to an end")
 
 
 def test_what_was_done_is_not_done_again(

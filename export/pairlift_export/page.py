@@ -9,6 +9,7 @@ from pairlift_export.certificate import ArtefactParity, Counts, Parity
 from pairlift_export.charts import draw_histogram, draw_scatter
 from pairlift_export.parity import COMPANION_TOLERANCE
 
+VERDICT = "Passed: from raw text to label, every artefact agrees with Keras within its tolerance or its gate."
 SHOWN_FLIPS = 50
 SHOWN_TEXT = 300
 
@@ -22,7 +23,7 @@ p{margin:6px 0}.dim{color:var(--dim)}.verdict{color:var(--good);font-weight:600}
 .row{grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr))}
 section{margin:14px 0}.row section{margin:0}section,.tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:16px;min-width:0;overflow-x:auto}
 .tile b{display:block;font-size:24px;font-variant-numeric:tabular-nums}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{padding:5px 6px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{padding:5px 5px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th{color:var(--dim);font-weight:500}th:first-child,td:first-child{text-align:left}td.text{white-space:pre-wrap;text-align:left;overflow-wrap:anywhere}
 .matrices{display:flex;flex-wrap:wrap;gap:22px}.matrices table{width:auto}caption{text-align:left;font-weight:600;padding-bottom:6px}
 svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--dim)}.grid{stroke:var(--line)}.axis{stroke:var(--dim)}
@@ -40,12 +41,12 @@ def draw_page(parity: Parity) -> str:
     differences = {name: artefact.differences for name, artefact in parity.artefacts.items()}
     body = [
         f"<h1>{escape(parity.model)}: parity</h1>",
-        '<p class="verdict">Passed: every artefact agrees with Keras from raw text to label.</p>',
+        f'<p class="verdict">{VERDICT}</p>',
         *(f'<p class="dim">{escape(name)} is left out: {escape(why)}</p>' for name, why in parity.left_out.items()),
         f'<p class="dim">{escape(parity.time)} · {parity.pairs} pairs ({escape(parity.pairs_source)}; '
         f"{parity.hard_pairs} of the built-in hard corpus) · model.keras sha256 {escape(parity.model_sha256)}</p>",
         _tiles(parity),
-        _section("Agreement with Keras, on raw text", _agreement(parity)),
+        _section("Agreement with Keras, on raw text", _agreement(parity) + _notes(parity)),
         '<div class="row">',
         _section("Distribution of differences", _key(parity) + draw_histogram(differences, tolerance)),
         _section("Margin against difference", _key(parity) + draw_scatter(parity.margins, differences, tolerance)),
@@ -210,9 +211,22 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], texts: tuple[int,
 
 
 def _limit(artefact: ArtefactParity) -> str:
-    if artefact.gate is not None:
-        return f"{artefact.gate.most_flips:.1%} flips, {artefact.gate.most_drop:.1%} accuracy"
-    return "" if artefact.tolerance is None else f"{artefact.tolerance:.0e}"
+    return "gate" if artefact.tolerance is None else f"{artefact.tolerance:.0e}"
+
+
+def _notes(parity: Parity) -> str:
+    notes = [
+        f"{name}: ranges measured on {parity.calibration_pairs} pairs; gate: at most {a.gate.most_flips:.1%} of the labels flipped "
+        f"({len(a.flips) / parity.pairs:.1%} were) and {a.gate.most_drop:.1%} of accuracy lost."
+        for name, a in parity.artefacts.items()
+        if a.gate is not None
+    ]
+    if parity.cross_check is not None:
+        notes.append(
+            f"The ONNX graph is built from the weights; tf2onnx's graph of the same model differs by at most "
+            f"{parity.cross_check.max:.1e} in probability over {parity.cross_check.pairs} pairs."
+        )
+    return "".join(f'<p class="dim">{escape(note)}</p>' for note in notes)
 
 
 def _share(value: float | None) -> str:

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -124,10 +123,17 @@ def journal_path(output: Path) -> Path:
 
 
 def remove_journal(path: Path) -> None:
-    """Remove a job's directory, if it is there and is one."""
-    if (path / LOCK).exists():
-        (path / JOURNAL).unlink(missing_ok=True)  # first, so that what is left of a removal is not taken for a job
-        shutil.rmtree(path, ignore_errors=True)
+    """Remove a job's directory, if it is there and is one.
+
+    The journal goes first, so that what is left of a removal is not taken for a job, and the lock last, so that it is known
+    for what it was.
+    """
+    if not path.is_dir() or (any(path.iterdir()) and not (path / LOCK).exists()):
+        return
+    _clear(path)
+    (path / LOCK).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # another process has just begun in it
+        path.rmdir()
 
 
 @contextlib.contextmanager
