@@ -44,8 +44,13 @@ def test_one_stray_quote_costs_one_row(tmp_path: Path) -> None:
     assert str(rows[1].error) == "bad_csv: a quote that is opened and not closed"
 
 
+def test_a_quote_inside_an_unquoted_field_is_one_of_its_characters(tmp_path: Path) -> None:
+    rows = read(write(tmp_path / "in.csv", b'a,b\n5\'8",x\nhe said "no",y\n6" or 7",z\n'))
+    assert [tuple(row.values.values()) for row in rows] == [("5'8\"", "x"), ('he said "no"', "y"), ('6" or 7"', "z")]
+
+
 def test_two_stray_quotes_cost_two_rows_and_nothing_between(tmp_path: Path) -> None:
-    text = 'a,b\n1,"stray\n2,x\n3,sto"p\n4,y\n'
+    text = 'a,b\n1,"stray\n2,x\n3,"stop\n4,y\n'
     rows = read(write(tmp_path / "in.csv", text.encode()))
     assert [row.values.get("a") for row in rows if row.error is None] == ["2", "4"]
     assert reasons(rows) == ["bad_csv", None, "bad_csv", None]

@@ -7,6 +7,7 @@ a row with an error and reading goes on with the second.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import sys
@@ -81,6 +82,9 @@ class DelimitedReader:
 
     def _read_quoted(self, first: Line, width: int | None) -> tuple[bytes, int, list[str]]:
         gathered, data = [first], first.data
+        if data.count(b'"') % 2:  # a quote in the middle of an unquoted field is one of its characters
+            with contextlib.suppress(RowError):
+                return data, first.end, _parse_csv(_decode(data))
         while data.count(b'"') % 2 and len(data) < MAX_LINE:
             line = self._lines.next()
             if line is None:
