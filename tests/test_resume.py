@@ -18,8 +18,9 @@ import pytest
 from conftest import Run
 from pairlift import Scorer, chunk, job
 from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, StorageError
-from pairlift.job import Outcome, score_file
+from pairlift.job import score_file
 from pairlift.journal import JOURNAL, journal_path
+from pairlift.outcome import Outcome
 
 ROWS = 200
 

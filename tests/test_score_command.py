@@ -236,3 +236,37 @@ def test_an_unknown_label_is_named(pairlift: Run, bundle: Path, tmp_path: Path) 
     done = pairlift("evaluate", bundle, tmp_path / "in.jsonl")
     assert done.returncode == 3
     assert "unknown label 'maybe' in 1 rows, expected one of entailment, neutral, contradiction" in done.stderr
+
+
+@pytest.mark.parametrize(("limit", "code"), [("1", 6), ("2", 1), ("30%", 6), ("50%", 1), ("0", 6)])
+def test_too_many_rejects_are_an_error_and_what_is_done_is_kept(
+    pairlift: Run, bundle: Path, tmp_path: Path, limit: str, code: int
+) -> None:
+    (tmp_path / "in.jsonl").write_text(
+        '{"premise": "a", "hypothesis": "b"}\n{bad\n{bad\n{"premise": "a", "hypothesis": "b"}\n'
+    )
+    done = pairlift("score", bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl", "--max-rejects", limit)
+    assert done.returncode == code, done.stderr
+    assert (tmp_path / "out.jsonl").exists() == (code == 1)
+    if code == 6:
+        assert f"2 of 4 rows are rejected (bad_json 2), expected at most {limit}; what is done is kept" in done.stderr
+        again = pairlift("score", bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+        assert "4 rows were done by an earlier run" in again.stderr
+
+
+@pytest.mark.parametrize("limit", ["many", "-1", "200%", "%"])
+def test_a_limit_that_is_no_number_is_refused(
+    pairlift: Run, bundle: Path, pairs: Path, tmp_path: Path, limit: str
+) -> None:
+    done = pairlift("score", bundle, pairs, tmp_path / "out.csv", f"--max-rejects={limit}")
+    assert done.returncode == 2
+    assert f"--max-rejects {limit}: expected a number of rows, or a share of them such as 2.5%" in done.stderr
+
+
+def test_private_records_are_kept_out_of_the_rejects(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"premise": "a", "hypothesis": "b"}\nsecret\n')
+    assert pairlift("score", bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl", "--no-raw").returncode == 1
+    rejected = json.loads((tmp_path / "out.jsonl.rejects.jsonl").read_text())
+    assert "raw" not in rejected
+    assert (rejected["line"], rejected["bytes"], rejected["reason"]) == (2, [36, 43], "bad_json")
+    assert "secret" not in (tmp_path / "out.jsonl.rejects.jsonl").read_text()

@@ -57,6 +57,7 @@ def score_chunks(
     columns: Mapping[str, str],
     writer: Writer,
     compression: str = "",
+    raw: bool = True,
 ) -> Iterator[Chunk]:
     """Score rows chunk by chunk: while one is computed, the one before is written and the next is read.
 
@@ -68,13 +69,14 @@ def score_chunks(
         columns: The column of each field.
         writer: Writes the output's records.
         compression: What they are packed by, chunk by chunk.
+        raw: Whether rejected records are kept.
     """
     before: _Running | None = None
     for number in itertools.count(first):
         taken = list(itertools.islice(rows, CHUNK_ROWS))
         running = _Running(scorer, number, taken, columns) if taken else None
         if before is not None:
-            yield before.finish(source, writer, compression)
+            yield before.finish(source, writer, compression, raw)
         if running is None:
             return
         before = running
@@ -96,7 +98,7 @@ class _Running:
                 self._errors[row.number] = error
         self._windows = [scorer.submit(pairs[i : i + WINDOW_ROWS]) for i in range(0, len(pairs), WINDOW_ROWS)]
 
-    def finish(self, source: str, writer: Writer, compression: str) -> Chunk:
+    def finish(self, source: str, writer: Writer, compression: str, raw: bool) -> Chunk:
         """Wait for the scores, and return the chunk's records."""
         scores = itertools.chain.from_iterable(_read_scores(window.wait()) for window in self._windows)
         rejected: Counter[str] = Counter()
@@ -113,7 +115,7 @@ class _Running:
                 output.append(writer.write(row, self._labels[score.label], score.probabilities))
             except RowError as problem:
                 rejected[problem.reason] += 1
-                rejects.append(_describe_reject(source, row, problem))
+                rejects.append(_describe_reject(source, row, problem, raw))
         return Chunk(
             number=self._number,
             rows=len(self._rows),
@@ -154,14 +156,15 @@ def _read_pair(row: Row, columns: Mapping[str, str]) -> Pair:
     return texts[0], texts[1]
 
 
-def _describe_reject(source: str, row: Row, error: RowError) -> bytes:
-    described = {
+def _describe_reject(source: str, row: Row, error: RowError, raw: bool) -> bytes:
+    described: dict[str, object] = {
         "source": source,
         "row": row.number,
         "line": row.line,
         "bytes": (row.start, row.end),
         "reason": error.reason,
         "detail": error.detail,
-        "raw": row.raw[:RAW_SHOWN].encode(errors="backslashreplace").decode(),
     }
+    if raw:
+        described["raw"] = row.raw[:RAW_SHOWN].encode(errors="backslashreplace").decode()
     return orjson.dumps(described, option=orjson.OPT_APPEND_NEWLINE)

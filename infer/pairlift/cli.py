@@ -21,6 +21,8 @@ VARIANTS = click.Choice(["fp32", "int8"])
     help="Batches computed at once; by default what CPU affinity and quota allow.",
 )
 @click.option("--restart", is_flag=True, help="Begin again, whatever an earlier run of this job had done.")
+@click.option("--max-rejects", metavar="N|P%", help="Most rows that may be rejected.  [default: any number]")
+@click.option("--no-raw", is_flag=True, help="Keep rejected records out of OUTPUT.rejects.jsonl.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 def score(
     bundle: str,
@@ -30,6 +32,8 @@ def score(
     fields: str | None,
     threads: int | None,
     restart: bool,
+    max_rejects: str | None,
+    no_raw: bool,
     quiet: bool,
 ) -> int:
     """Score the pairs of INPUT (.csv, .tsv, .jsonl, or -) into OUTPUT.
@@ -41,15 +45,18 @@ def score(
     from tqdm import tqdm
 
     from pairlift.fields import map_fields
-    from pairlift.job import describe, score_file
+    from pairlift.job import score_file
+    from pairlift.outcome import describe
+    from pairlift.rejects import parse_most_rejects
     from pairlift.scorer import Scorer
 
+    most = parse_most_rejects(max_rejects) if max_rejects else None
     scorer = Scorer.open(bundle, variant, threads)
     if fields and "=" not in fields:
         pairs = map_fields(fields, scorer.bundle.manifest.fields)
         click.echo("fields: " + ", ".join(f"{field} from {column}" for field, column in pairs.items()), err=True)
     with tqdm(unit=" rows", disable=True if quiet else None) as bar:
-        outcome = score_file(scorer, source, output, fields, bar.update, restart)
+        outcome = score_file(scorer, source, output, fields, bar.update, restart, most, not no_raw)
     scorer.close()
     if not quiet:
         click.echo(describe(outcome, output), err=True)

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from pairlift import formats
 from pairlift.chunk import CHUNK_ROWS, digest_rows, score_chunks
-from pairlift.commit import commit, read_finished, rejects_path
+from pairlift.commit import commit, count_rejected, read_finished
 from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, UsageError
 from pairlift.fields import check_columns, map_fields
 from pairlift.formats import STREAM, Columns, Row, Writer
@@ -22,34 +22,14 @@ from pairlift.formats.compression import compress
 from pairlift.golden import FIRST_ROWS, replay
 from pairlift.journal import Identity, Journal, journal_path, open_journal, remove_journal
 from pairlift.machine import read_cpu
+from pairlift.outcome import Outcome
+from pairlift.rejects import MostRejects
 from pairlift.scorer import Scorer
 from pairlift.signals import noted_signals
 from pairlift.staging import storage_errors
 from pairlift.version import read_versions
 
 Progress = Callable[[int], object]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a job did.
-
-    Attributes:
-        scored: Rows in the output.
-        rejected: The others by reason.
-        resumed: Rows that an earlier run had done.
-        finished: Whether an earlier run had done everything.
-    """
-
-    scored: int
-    rejected: Mapping[str, int]
-    resumed: int = 0
-    finished: bool = False
-
-    @property
-    def rows(self) -> int:
-        """All rows of the input."""
-        return self.scored + sum(self.rejected.values())
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +41,7 @@ class _Input:
     columns: Mapping[str, str]
     writer: Writer
     compression: str
+    raw: bool
 
     @property
     def header(self) -> bytes:
@@ -75,6 +56,8 @@ def score_file(
     fields: str | None = None,
     progress: Progress | None = None,
     restart: bool = False,
+    most_rejects: MostRejects | None = None,
+    raw: bool = True,
 ) -> Outcome:
     """Score a file.
 
@@ -88,12 +71,15 @@ def score_file(
         fields: As the option `--fields`.
         progress: Called with the number of rows after each chunk.
         restart: Begin again, whatever an earlier run had done.
+        most_rejects: How many rows may be rejected; None for any number.
+        raw: Whether rejected records are kept in OUTPUT.rejects.jsonl.
 
     Raises:
         UsageError: A column is missing, taken or stands twice.
         InputError: The input cannot be read, or changed while it was read.
         DestinationError: The output exists, or another process makes it.
         ChangedError: Something is not as it was when the job began.
+        RejectsError: Too many rows are rejected; the chunks that are done are kept.
         StorageError: The output cannot be written.
         AgreementError: This machine disagrees with the golden pairs.
         Stopped: A signal came; the chunks that are done are kept.
@@ -102,21 +88,21 @@ def score_file(
     if output == STREAM:
         replay(scorer, FIRST_ROWS)
         with formats.open_input(source) as file:
-            return _score_to_stream(scorer, _open(scorer, file, source, output, fields), progress)
+            return _score_to_stream(scorer, _open(scorer, file, source, output, fields, raw), progress)
     path = Path(output)
     _check_place(path, source)
     with formats.open_input(source) as file:
-        identity = _identify(scorer, file, source, path, fields)
+        identity = _identify(scorer, file, source, path, fields, raw)
         finished = read_finished(path, identity)
         if finished is not None:
             remove_journal(journal_path(path))
             return Outcome(scored=finished.scored, rejected=finished.rejected, finished=True)
         replay(scorer, FIRST_ROWS)
-        opened = _open(scorer, file, source, output, fields)
+        opened = _open(scorer, file, source, output, fields, raw)
         fresh = restart or source == STREAM  # what comes on standard input comes once
         with storage_errors(output), open_journal(journal_path(path), identity, fresh) as journal:
             try:
-                resumed = _run(scorer, opened, journal, progress)
+                resumed = _run(scorer, opened, journal, progress, most_rejects)
                 _check_unchanged(identity, file, source)
                 manifest = commit(journal, identity, path, opened.header, scorer.labels)
             except (InputError, DestinationError):
@@ -126,7 +112,7 @@ def score_file(
     return Outcome(scored=manifest.scored, rejected=manifest.rejected, resumed=resumed)
 
 
-def _open(scorer: Scorer, file: BinaryIO, source: str, output: str, fields: str | None) -> _Input:
+def _open(scorer: Scorer, file: BinaryIO, source: str, output: str, fields: str | None, raw: bool) -> _Input:
     kind_in, kind_out = formats.format_of(source, output), formats.format_of(output, source)
     columns = map_fields(fields, scorer.bundle.manifest.fields)
     reader = formats.open_reader(file, source, kind_in)
@@ -151,10 +137,13 @@ def _open(scorer: Scorer, file: BinaryIO, source: str, output: str, fields: str 
         columns=columns,
         writer=formats.make_writer(kind_out.kind, Columns(given=given, added=added)),
         compression=kind_out.compression,
+        raw=raw,
     )
 
 
-def _run(scorer: Scorer, opened: _Input, journal: Journal, progress: Progress | None) -> int:
+def _run(
+    scorer: Scorer, opened: _Input, journal: Journal, progress: Progress | None, most_rejects: MostRejects | None
+) -> int:
     """Do the chunks that are not done, and return how many rows were."""
     resumed = 0
     for entry in journal.entries:
@@ -171,18 +160,22 @@ def _run(scorer: Scorer, opened: _Input, journal: Journal, progress: Progress | 
     with noted_signals() as signals:
         first = len(journal.entries)
         for chunk in score_chunks(
-            scorer, opened.rows, first, opened.source, opened.columns, opened.writer, opened.compression
+            scorer, opened.rows, first, opened.source, opened.columns, opened.writer, opened.compression, opened.raw
         ):
             journal.add(chunk)
             done += chunk.rows
             if progress:
                 progress(chunk.rows)
+            if most_rejects:
+                most_rejects.check(count_rejected(journal.entries), done, final=False)
             if signals:
                 raise Stopped(signals[0], f"{done} rows are done; run the same command to go on")
+    if most_rejects:
+        most_rejects.check(count_rejected(journal.entries), done, final=True)
     return resumed
 
 
-def _identify(scorer: Scorer, file: BinaryIO, source: str, output: Path, fields: str | None) -> Identity:
+def _identify(scorer: Scorer, file: BinaryIO, source: str, output: Path, fields: str | None, raw: bool) -> Identity:
     regular = source != STREAM
     stat = os.fstat(file.fileno())
     return Identity(
@@ -193,6 +186,7 @@ def _identify(scorer: Scorer, file: BinaryIO, source: str, output: Path, fields:
         variant=scorer.variant,
         columns=map_fields(fields, scorer.bundle.manifest.fields),
         output_format=str(formats.format_of(str(output), source)),
+        raw=raw,
         chunk_rows=CHUNK_ROWS,
         runtime={**read_versions(("onnxruntime", "tokenizers", "numpy")), "cpu": read_cpu()},
     )
@@ -219,7 +213,7 @@ def _score_to_stream(scorer: Scorer, opened: _Input, progress: Progress | None) 
     with storage_errors("standard output"), tempfile.TemporaryFile() as rejects:
         sys.stdout.buffer.write(opened.header)
         for chunk in score_chunks(
-            scorer, opened.rows, 0, opened.source, opened.columns, opened.writer, opened.compression
+            scorer, opened.rows, 0, opened.source, opened.columns, opened.writer, opened.compression, opened.raw
         ):
             sys.stdout.buffer.write(chunk.output)
             rejects.write(chunk.rejects)
@@ -232,17 +226,3 @@ def _score_to_stream(scorer: Scorer, opened: _Input, progress: Progress | None) 
         for line in rejects:
             sys.stderr.write(f"rejected: {line.decode()}")
     return Outcome(scored=scored, rejected=dict(sorted(rejected.items())))
-
-
-def describe(outcome: Outcome, output: str) -> str:
-    """Return a job's summary, one line."""
-    line = f"{outcome.scored} rows scored"
-    if outcome.rejected:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in outcome.rejected.items())
-        where = "above" if output == STREAM else f"in {rejects_path(output)}"
-        line += f", {outcome.rows - outcome.scored} rejected ({reasons}): {where}"
-    if outcome.finished:
-        line += "; it was complete already"
-    elif outcome.resumed:
-        line += f"; {outcome.resumed} rows were done by an earlier run"
-    return line

@@ -37,6 +37,7 @@ class Identity:
         variant: The variant.
         columns: The column of each field.
         output_format: The extension of the output.
+        raw: Whether rejected records are kept.
         chunk_rows: Rows of a chunk.
         runtime: Versions of what computes, and the processor.
     """
@@ -49,6 +50,7 @@ class Identity:
     variant: str
     columns: Mapping[str, str]
     output_format: str
+    raw: bool
     chunk_rows: int
     runtime: Mapping[str, str]
 

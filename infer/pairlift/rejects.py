@@ -1,0 +1,51 @@
+"""Rejects: how many rows of a job may be rejected."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from pairlift.errors import RejectsError, UsageError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MostRejects:
+    """A bound on rejected rows: a number of them, or a share of all."""
+
+    text: str
+    rows: int | None = None
+    share: float | None = None
+
+    def check(self, rejected: Mapping[str, int], rows: int, *, final: bool) -> None:
+        """Hold what is rejected so far to the bound; a share is held to at the end alone.
+
+        Raises:
+            RejectsError: There are more.
+        """
+        found = sum(rejected.values())
+        over = self.rows is not None and found > self.rows
+        over = over or (final and self.share is not None and found > self.share * rows)
+        if over:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in rejected.items())
+            raise RejectsError(
+                f"{found} of {rows} rows are rejected ({reasons}), expected at most {self.text}; what is done is kept: mend the "
+                "input, or run again with a higher --max-rejects"
+            )
+
+
+def parse_most_rejects(text: str) -> MostRejects:
+    """Read `100` or `2.5%`.
+
+    Raises:
+        UsageError: Neither.
+    """
+    try:
+        if text.endswith("%"):
+            share = float(text[:-1]) / 100
+            if 0 <= share <= 1:
+                return MostRejects(text, share=share)
+        elif int(text) >= 0:
+            return MostRejects(text, rows=int(text))
+    except ValueError:
+        pass
+    raise UsageError(f"--max-rejects {text}: expected a number of rows, or a share of them such as 2.5%")
