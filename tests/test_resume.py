@@ -86,6 +86,14 @@ def die_after(monkeypatch: pytest.MonkeyPatch, calls: int, error: BaseException)
     monkeypatch.setattr(os, "fsync", fsync)
 
 
+def half_done(scorer: Scorer, pairs: Path, output: Path) -> None:
+    """Leave a job that is done in part."""
+    with pytest.MonkeyPatch.context() as patch:
+        die_after(patch, 30, DiesError())
+        with pytest.raises(DiesError):
+            score_file(scorer, str(pairs), str(output))
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv"])
 def test_a_job_that_dies_at_any_durable_step_resumes_to_the_same_bytes(
     scorer: Scorer, pairs: Path, tmp_path: Path, suffix: str
@@ -153,10 +161,7 @@ def test_what_was_done_is_not_done_again(
     scorer: Scorer, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out.jsonl"
-    with monkeypatch.context() as patch:
-        die_after(patch, 30, DiesError())
-        with pytest.raises(DiesError):
-            score_file(scorer, str(pairs), str(output))
+    half_done(scorer, pairs, output)
     assert not output.exists()
     done = len((journal_path(output) / JOURNAL).read_bytes().splitlines()) - 1
     assert done > 5
@@ -169,27 +174,16 @@ def test_what_was_done_is_not_done_again(
 
 
 def test_a_line_of_the_journal_that_is_cut_off_is_a_chunk_that_is_not_done(
-    scorer: Scorer, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scorer: Scorer, pairs: Path, tmp_path: Path
 ) -> None:
     expected = uninterrupted(scorer, pairs, ".jsonl")
     output = tmp_path / "out.jsonl"
-    with monkeypatch.context() as patch:
-        die_after(patch, 30, DiesError())
-        with pytest.raises(DiesError):
-            score_file(scorer, str(pairs), str(output))
+    half_done(scorer, pairs, output)
     path = journal_path(output) / JOURNAL
     whole = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(whole[:4]) + whole[4][:20])
     assert score_file(scorer, str(pairs), str(output)).resumed == 3 * 16
     assert digests(output) == expected
-
-
-def half_done(scorer: Scorer, pairs: Path, output: Path) -> None:
-    """Leave a job that is done in part."""
-    with pytest.MonkeyPatch.context() as patch:
-        die_after(patch, 30, DiesError())
-        with pytest.raises(DiesError):
-            score_file(scorer, str(pairs), str(output))
 
 
 def test_a_changed_input_is_noticed_and_restart_begins_again(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
