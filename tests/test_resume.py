@@ -19,7 +19,7 @@ from conftest import Run
 from pairlift import Scorer, chunk, job
 from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, StorageError
 from pairlift.job import score_file
-from pairlift.journal import JOURNAL, journal_path
+from pairlift.journal import JOURNAL, journal_path, remove_journal
 from pairlift.outcome import Outcome
 
 ROWS = 200
@@ -269,7 +269,7 @@ def test_an_output_of_another_job_is_not_touched(scorer: Scorer, pairs: Path, tm
 
 def test_of_two_jobs_with_one_destination_one_wins(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     expected = uninterrupted(scorer, pairs, ".jsonl")
-    for round_ in range(10):
+    for round_ in range(30):
         folder = tmp_path / f"round{round_}"
         folder.mkdir()
         ends: list[Outcome | BaseException] = []
@@ -337,3 +337,44 @@ def test_the_command_goes_on_after_a_signal(
     assert "rows were done by an earlier run" in done.stderr
     assert len(output.read_bytes().splitlines()) == 60_000
     assert not journal_path(output).exists()
+
+
+def test_a_job_may_begin_while_another_removes_its_directory(
+    scorer: Scorer, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.jsonl"
+    folder = journal_path(output)
+    folder.mkdir()
+    (folder / "lock").touch()
+    (folder / "00000000.part").touch()
+    listdir = os.listdir
+    removed: list[Path] = []
+
+    def removed_meanwhile(path: Any) -> list[str]:
+        names = listdir(path)
+        if Path(path) == folder and not removed:
+            removed.append(folder)
+            (folder / "00000000.part").unlink()
+            (folder / "lock").unlink()
+            folder.rmdir()
+        return names
+
+    monkeypatch.setattr(os, "listdir", removed_meanwhile)
+    assert score_file(scorer, str(pairs), str(output)).rows == ROWS
+    assert not folder.exists()
+
+
+def test_a_directory_that_vanishes_while_it_is_cleared_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "out.jsonl.job"
+    folder.mkdir()
+    (folder / "lock").touch()
+    (folder / "00000000.part").touch()
+    unlink = Path.unlink
+
+    def twice(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok=True)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", twice)
+    remove_journal(folder)
+    assert not folder.exists()

@@ -101,6 +101,10 @@ def score_file(
         opened = _open(scorer, file, source, output, fields, raw)
         fresh = restart or source == STREAM  # what comes on standard input comes once
         with storage_errors(output), open_journal(journal_path(path), identity, fresh) as journal:
+            finished = read_finished(path, identity)
+            if finished is not None:  # made since the first look
+                journal.remove()
+                return Outcome(scored=finished.scored, rejected=finished.rejected, finished=True)
             try:
                 resumed = _run(scorer, opened, journal, progress, most_rejects)
                 _check_unchanged(identity, file, source)

@@ -130,11 +130,11 @@ def remove_journal(path: Path) -> None:
     The journal goes first, so that what is left of a removal is not taken for a job, and the lock last, so that it is known
     for what it was.
     """
-    if not path.is_dir() or (any(path.iterdir()) and not (path / LOCK).exists()):
+    if not _is_ours(path):
         return
     _clear(path)
     (path / LOCK).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # another process has just begun in it
+    with contextlib.suppress(OSError):  # another process removes it too, or has just begun in it
         path.rmdir()
 
 
@@ -186,12 +186,10 @@ def _is_whole(path: Path, entry: Entry) -> bool:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     while True:
-        if path.exists() and not path.is_dir():
+        if not _is_ours(path):
             raise DestinationError(f"{path}: exists and is no job's directory; move it, or choose another output")
-        if path.is_dir() and any(path.iterdir()) and not (path / LOCK).exists():
-            raise DestinationError(f"{path}: exists and is no job's directory; move it, or choose another output")
-        path.mkdir(exist_ok=True)
         try:
+            path.mkdir(exist_ok=True)
             descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except FileNotFoundError:
             continue  # the job that had it is just done
@@ -209,6 +207,17 @@ def _locked(path: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether a job's directory may be there: it is not, or is empty, or holds a lock, which is removed last."""
+    try:
+        names = os.listdir(path)  # noqa: PTH208 (one look, for another process may be removing it)
+    except FileNotFoundError:
+        return True
+    except NotADirectoryError:
+        return False
+    return not names or LOCK in names
+
+
 def _is_file(path: Path, descriptor: int) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
@@ -218,9 +227,10 @@ def _is_file(path: Path, descriptor: int) -> bool:
 
 def _clear(path: Path) -> None:
     (path / JOURNAL).unlink(missing_ok=True)
-    for file in path.iterdir():
-        if file.name != LOCK:
-            file.unlink()
+    with contextlib.suppress(FileNotFoundError):
+        for file in path.iterdir():
+            if file.name != LOCK:
+                file.unlink(missing_ok=True)
 
 
 def _write_durably(path: Path, data: bytes) -> None:
