@@ -15,7 +15,7 @@ from pairlift.encoder import Pair, check_text
 from pairlift.errors import RowError
 from pairlift.formats import Row, Writer
 from pairlift.formats.compression import compress
-from pairlift.scorer import WINDOW_ROWS, Probabilities, Scorer, softmax
+from pairlift.scorer import WINDOW_ROWS, Pending, Probabilities, Scorer, softmax
 
 CHUNK_ROWS = 2 * WINDOW_ROWS  # for every engine; what a death costs, and what memory is bounded by
 RAW_SHOWN = 2000  # characters of a rejected record that are kept
@@ -73,30 +73,35 @@ def score_chunks(
     """
     before: _Running | None = None
     for number in itertools.count(first):
-        taken = list(itertools.islice(rows, CHUNK_ROWS))
-        running = _Running(scorer, number, taken, columns) if taken else None
+        running = _Running(scorer, number, rows, columns)
         if before is not None:
             yield before.finish(source, writer, compression, raw)
-        if running is None:
+        if not running.rows:
             return
         before = running
 
 
 class _Running:
-    """A chunk that is being scored."""
+    """A chunk that is being scored, each window from when it has been read on."""
 
-    def __init__(self, scorer: Scorer, number: int, rows: list[Row], columns: Mapping[str, str]) -> None:
+    def __init__(self, scorer: Scorer, number: int, source: Iterator[Row], columns: Mapping[str, str]) -> None:
+        self.rows: list[Row] = []
         self._number = number
-        self._rows = rows
         self._labels = scorer.labels
         self._errors: dict[int, RowError] = {}
-        pairs: list[Pair] = []
+        self._windows: list[Pending] = []
+        while taken := list(itertools.islice(source, min(WINDOW_ROWS, CHUNK_ROWS - len(self.rows)))):
+            self.rows += taken
+            self._windows.append(scorer.submit(self._read_pairs(taken, columns)))
+
+    def _read_pairs(self, rows: list[Row], columns: Mapping[str, str]) -> list[Pair]:
+        pairs = []
         for row in rows:
             try:
                 pairs.append(_read_pair(row, columns))
             except RowError as error:
                 self._errors[row.number] = error
-        self._windows = [scorer.submit(pairs[i : i + WINDOW_ROWS]) for i in range(0, len(pairs), WINDOW_ROWS)]
+        return pairs
 
     def finish(self, source: str, writer: Writer, compression: str, raw: bool) -> Chunk:
         """Wait for the scores, and return the chunk's records."""
@@ -104,7 +109,7 @@ class _Running:
         rejected: Counter[str] = Counter()
         output: list[bytes] = []
         rejects: list[bytes] = []
-        for row in self._rows:
+        for row in self.rows:
             error = self._errors.get(row.number)
             try:
                 if error is not None:
@@ -118,10 +123,10 @@ class _Running:
                 rejects.append(_describe_reject(source, row, problem, raw))
         return Chunk(
             number=self._number,
-            rows=len(self._rows),
+            rows=len(self.rows),
             scored=len(output),
             rejected=dict(sorted(rejected.items())),
-            source=digest_rows(self._rows),
+            source=digest_rows(self.rows),
             output=compress(b"".join(output), compression),
             rejects=b"".join(rejects),
         )

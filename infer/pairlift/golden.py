@@ -62,9 +62,9 @@ def dump_golden(pairs: list[GoldenPair]) -> bytes:
     return b"".join(orjson.dumps(pair, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE) for pair in pairs)
 
 
-def read_golden(bundle: Bundle) -> list[GoldenPair]:
-    """Return the bundle's golden pairs; errors as `Bundle.read`."""
-    lines = bundle.read(GOLDEN).splitlines()
+def read_golden(bundle: Bundle, limit: int | None = None) -> list[GoldenPair]:
+    """Return the bundle's golden pairs, or the first of them; errors as `Bundle.read`."""
+    lines = bundle.read(GOLDEN).splitlines()[:limit]
     return [load(GoldenPair, line, f"{bundle.path / GOLDEN}:{i}") for i, line in enumerate(lines, 1)]
 
 
@@ -80,7 +80,7 @@ def replay(scorer: Scorer, limit: int | None = None) -> Replay:
         BundleError: The bundle has no golden pairs for the variant.
     """
     bundle, variant = scorer.bundle, scorer.variant
-    golden = read_golden(bundle)[:limit]
+    golden = read_golden(bundle, limit)
     if not golden or any(variant not in pair.probabilities for pair in golden):
         raise BundleError(f"{bundle.path / GOLDEN}: no golden pairs for variant {variant}")
     pairs = [(pair.first, pair.second) for pair in golden]

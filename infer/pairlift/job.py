@@ -128,7 +128,9 @@ def _open(scorer: Scorer, file: BinaryIO, source: str, output: str, fields: str 
         if taken:
             raise UsageError(f"{source}: has a column {taken!r} already, which the scores need; rename it in the input")
     else:
-        head = list(itertools.islice(rows, CHUNK_ROWS))
+        head: list[Row] = []
+        while len(head) < CHUNK_ROWS and not (head and head[-1].error is None) and (row := next(rows, None)):
+            head.append(row)
         rows = itertools.chain(head, rows)
         first = next((row for row in head if row.error is None), None)
         if first is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -78,9 +79,12 @@ def _build(hint: Any, value: Any, where: str) -> Any:
     return _expect(hint, value, where)
 
 
+_hints = functools.cache(typing.get_type_hints)
+
+
 def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
     members = _expect(dict, value, where)
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     unknown = sorted(members.keys() - fields.keys())
     if unknown:
