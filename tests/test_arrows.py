@@ -20,10 +20,12 @@ HEAVY = {
     "tf2onnx",
     "onnx",
     "tensorflow_datasets",
+    "pyarrow",
 }
 RUNNER = {"numpy", "onnxruntime", "tokenizers", "orjson", "click", "tqdm"}
 PACKAGES = {
-    "infer/pairlift": RUNNER | {"pairlift", "backports", "compression"},  # the last two in a function, for an extra
+    "infer/pairlift": RUNNER
+    | {"pairlift", "backports", "compression", "pyarrow"},  # the last three in a function, for an extra
     "training/pairlift_training": RUNNER
     | {"pairlift", "pairlift_training", "keras", "keras_hub", "tensorflow_datasets"},
     "export/pairlift_export": RUNNER

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pairlift import formats
 from pairlift.errors import InputError
-from pairlift.formats import lines
+from pairlift.formats import Format, lines
 from pairlift.formats.row import Columns, Row
 
 
@@ -185,13 +185,13 @@ def test_every_record_that_is_not_corrupted_is_read_and_in_order(tmp_path: Path,
 
 
 def test_a_carriage_return_is_written_in_quotes(tmp_path: Path) -> None:
-    writer = formats.make_writer(".csv", Columns(given=("a",), added=("p",)))
+    writer = formats.make_writer(Format(".csv"), Columns(given=("a",), added=("p",)))
     row = read(write(tmp_path / "in.jsonl", b'{"a": "x\\ry"}'))[0]
-    assert writer.write(row, "yes", []) == b'"x\ry",yes\n'
+    assert writer.spell(row, "yes", []) == b'"x\ry",yes\n'
 
 
 def test_a_tsv_value_may_hold_quotes(tmp_path: Path) -> None:
     rows = read(write(tmp_path / "in.tsv", b'a\tb\n"x\t y"\n'))
     assert rows[0].values == {"a": '"x', "b": ' y"'}
-    writer = formats.make_writer(".tsv", Columns(given=("a", "b"), added=("p",)))
-    assert writer.write(rows[0], "yes", []) == b'"x\t y"\tyes\n'
+    writer = formats.make_writer(Format(".tsv", quoted=False), Columns(given=("a", "b"), added=("p",)))
+    assert writer.spell(rows[0], "yes", []) == b'"x\t y"\tyes\n'

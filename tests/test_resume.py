@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from conftest import Run
-from pairlift import Scorer, chunk, job
+from pairlift import Scorer, chunk, job, source
 from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, StorageError
 from pairlift.job import score_file
 from pairlift.journal import JOURNAL, journal_path, remove_journal
@@ -30,6 +31,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 16 rows, so that 200 rows are 13 of them."""
     monkeypatch.setattr(chunk, "CHUNK_ROWS", 16)
     monkeypatch.setattr(job, "CHUNK_ROWS", 16)
+    monkeypatch.setattr(source, "CHUNK_ROWS", 16)
 
 
 @pytest.fixture
@@ -64,7 +66,10 @@ def digests(output: Path) -> dict[str, str]:
     """Return the digest of each file that a complete job leaves, which must be all that it leaves."""
     names = sorted(p.name for p in output.parent.iterdir() if p.name.startswith("out"))
     assert names == [output.name, f"{output.name}.manifest.json", f"{output.name}.rejects.jsonl"]
-    return {name: hashlib.sha256((output.parent / name).read_bytes()).hexdigest() for name in names}
+    manifest = output.parent / f"{output.name}.manifest.json"
+    lasting = {key: value for key, value in json.loads(manifest.read_bytes()).items() if key != "last_run"}
+    contents = {name: (output.parent / name).read_bytes() for name in names} | {manifest.name: orjson.dumps(lasting)}
+    return {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
 
 
 class DiesError(Exception):
@@ -118,7 +123,7 @@ def test_a_job_that_dies_at_any_durable_step_resumes_to_the_same_bytes(
         if output.exists():  # the last step: the output has its name, and is whole
             assert hashlib.sha256(output.read_bytes()).hexdigest() == expected[output.name]
         outcome = score_file(scorer, str(pairs), str(output))
-        assert outcome.rows == ROWS
+        assert outcome.totals.rows == ROWS
         assert digests(output) == expected
     assert steps > 3 * ROWS / 16
 
@@ -150,7 +155,7 @@ def test_a_job_that_dies_while_it_cleans_up_leaves_what_the_next_run_removes(
             else:
                 died = False
         outcome = score_file(scorer, str(pairs), str(output))
-        assert outcome.rows == ROWS
+        assert outcome.totals.rows == ROWS
         assert digests(output) == expected
         if not died:
             return
@@ -193,7 +198,7 @@ def test_a_changed_input_is_noticed_and_restart_begins_again(scorer: Scorer, pai
         file.write('\n{"premise": "a", "hypothesis": "b"}')
     with pytest.raises(ChangedError, match=r"the job began otherwise: input size \(was \d+, is \d+\), input modified"):
         score_file(scorer, str(pairs), str(output))
-    assert score_file(scorer, str(pairs), str(output), restart=True).rows == ROWS + 1
+    assert score_file(scorer, str(pairs), str(output), restart=True).totals.rows == ROWS + 1
     assert len(digests(output)) == 3
 
 
@@ -360,7 +365,7 @@ def test_a_job_may_begin_while_another_removes_its_directory(
         return names
 
     monkeypatch.setattr(os, "listdir", removed_meanwhile)
-    assert score_file(scorer, str(pairs), str(output)).rows == ROWS
+    assert score_file(scorer, str(pairs), str(output)).totals.rows == ROWS
     assert not folder.exists()
 
 

@@ -39,7 +39,7 @@ def leftovers(folder: Path) -> list[str]:
 def test_columns_pass_through_and_scores_follow(pairlift: Run, bundle: Path, pairs: Path, tmp_path: Path) -> None:
     done = pairlift("score", bundle, pairs, tmp_path / "out.csv")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "3 rows scored\n"
+    assert done.stderr.startswith("3 rows scored\nlabels   entailment ")
     header, *rows = read_csv(tmp_path / "out.csv")
     assert header == ["id", "premise", "hypothesis", *ADDED]
     assert [row[:3] for row in rows] == ROWS
@@ -155,7 +155,7 @@ def test_a_ragged_row_costs_one_row(pairlift: Run, bundle: Path, tmp_path: Path)
             "in.csv:1: the header is bad_csv: a quote that is opened and not closed",
         ),
         ("in.csv.gz", "premise,hypothesis\n", 3, "cannot be read after line 0 (Not a gzipped file"),
-        ("in.txt", "a", 2, "found extension '.txt', expected one of .csv, .tsv, .jsonl, or those with .gz or .zst"),
+        ("in.txt", "a", 2, "found extension '.txt', expected one of .csv, .tsv, .jsonl, .parquet, or a text format with .gz or .zst"),
         ("in.csv", None, 3, "in.csv: no such file or directory"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pairlift import Bundle, Scorer, words
-from pairlift.chunk import format_scores
+from pairlift.formats.text import format_scores
 from pairlift.errors import AgreementError, RowError, UsageError
 from pairlift.golden import CPU_MARGIN, read_golden, replay
 from pairlift.scorer import BATCH_TOKENS, cut_batches
@@ -96,7 +96,7 @@ def test_predict_gives_label_names(bundle: Path) -> None:
     ("pair", "message"),
     [
         (("a", 1), "not_text: premise: found int, expected a string"),
-        (("a", None), "not_text: premise: found NoneType"),
+        (("a", None), "not_text: premise: found null"),
         (("\ud800", "b"), "lone_surrogate: hypothesis: a lone surrogate at character 0"),
         (("a",), "not_a_pair: pair 0: expected two texts"),
         ({"premise": "a"}, "not_a_pair: pair 0: expected two texts, or a mapping with hypothesis and premise"),

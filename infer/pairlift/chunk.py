@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import orjson
 
+from pairlift.counts import Tally, add_counts
 from pairlift.encoder import Pair, check_text
 from pairlift.errors import RowError
 from pairlift.formats import Row, Writer
-from pairlift.formats.compression import compress
-from pairlift.scorer import WINDOW_ROWS, Pending, Probabilities, Scorer, softmax
+from pairlift.scorer import WINDOW_ROWS, Pending, Scorer, softmax
 
 CHUNK_ROWS = 2 * WINDOW_ROWS  # for every engine; what a death costs, and what memory is bounded by
 RAW_SHOWN = 2000  # characters of a rejected record that are kept
@@ -27,18 +27,14 @@ class Chunk:
 
     Attributes:
         number: From 0.
-        rows: How many it has.
-        scored: How many of them are in `output`.
-        rejected: The others by reason.
+        tally: What became of its rows.
         source: Sha256 of the rows as they were read.
-        output: The records of the output, without a header.
+        output: The part of the output that holds the scored rows.
         rejects: JSON lines of the rejected rows.
     """
 
     number: int
-    rows: int
-    scored: int
-    rejected: Mapping[str, int]
+    tally: Tally
     source: str
     output: bytes
     rejects: bytes
@@ -56,7 +52,6 @@ def score_chunks(
     source: str,
     columns: Mapping[str, str],
     writer: Writer,
-    compression: str = "",
     raw: bool = True,
 ) -> Iterator[Chunk]:
     """Score rows chunk by chunk: while one is computed, the one before is written and the next is read.
@@ -68,14 +63,13 @@ def score_chunks(
         source: The input's name, for the rejects.
         columns: The column of each field.
         writer: Writes the output's records.
-        compression: What they are packed by, chunk by chunk.
         raw: Whether rejected records are kept.
     """
     before: _Running | None = None
     for number in itertools.count(first):
         running = _Running(scorer, number, rows, columns)
         if before is not None:
-            yield before.finish(source, writer, compression, raw)
+            yield before.finish(source, writer, raw)
         if not running.rows:
             return
         before = running
@@ -88,6 +82,7 @@ class _Running:
         self.rows: list[Row] = []
         self._number = number
         self._labels = scorer.labels
+        self._good: list[Row] = []
         self._errors: dict[int, RowError] = {}
         self._windows: list[Pending] = []
         while taken := list(itertools.islice(source, min(WINDOW_ROWS, CHUNK_ROWS - len(self.rows)))):
@@ -101,53 +96,41 @@ class _Running:
                 pairs.append(_read_pair(row, columns))
             except RowError as error:
                 self._errors[row.number] = error
+            else:
+                self._good.append(row)
         return pairs
 
-    def finish(self, source: str, writer: Writer, compression: str, raw: bool) -> Chunk:
+    def finish(self, source: str, writer: Writer, raw: bool) -> Chunk:
         """Wait for the scores, and return the chunk's records."""
-        scores = itertools.chain.from_iterable(_read_scores(window.wait()) for window in self._windows)
-        rejected: Counter[str] = Counter()
-        output: list[bytes] = []
-        rejects: list[bytes] = []
-        for row in self.rows:
-            error = self._errors.get(row.number)
-            try:
-                if error is not None:
-                    raise error
-                score = next(scores)
-                if not score.finite:
-                    raise RowError("not_finite", "the model gave a score that is not a finite number")
-                output.append(writer.write(row, self._labels[score.label], score.probabilities))
-            except RowError as problem:
-                rejected[problem.reason] += 1
-                rejects.append(_describe_reject(source, row, problem, raw))
+        logits = np.concatenate([window.wait() for window in self._windows])
+        finite = np.isfinite(logits).all(axis=1)
+        good = self._good
+        if not finite.all():
+            for i in np.flatnonzero(~finite).tolist():
+                self._errors[good[i].number] = RowError(
+                    "not_finite", "the model gave a score that is not a finite number"
+                )
+            logits, good = logits[finite], [good[i] for i in np.flatnonzero(finite).tolist()]
+        predictions = [self._labels[i] for i in logits.argmax(axis=1).tolist()]
+        written = writer.write(good, predictions, softmax(logits))
+        predicted = Counter(predictions)
+        for i, error in written.errors.items():
+            self._errors[good[i].number] = error
+            predicted[predictions[i]] -= 1
+        rejected = [(row, self._errors[row.number]) for row in self.rows if row.number in self._errors]
         return Chunk(
             number=self._number,
-            rows=len(self.rows),
-            scored=len(output),
-            rejected=dict(sorted(rejected.items())),
+            tally=Tally(
+                rows=len(self.rows),
+                scored=len(self.rows) - len(rejected),
+                rejected=dict(sorted(Counter(error.reason for _, error in rejected).items())),
+                predicted={label: predicted[label] for label in self._labels},
+                texts=add_counts(window.counts for window in self._windows),
+            ),
             source=digest_rows(self.rows),
-            output=compress(b"".join(output), compression),
-            rejects=b"".join(rejects),
+            output=written.output,
+            rejects=b"".join(_describe_reject(source, row, error, raw) for row, error in rejected),
         )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Score:
-    finite: bool
-    label: int
-    probabilities: list[str]
-
-
-def _read_scores(logits: Probabilities) -> list[_Score]:
-    finite = np.asarray(np.isfinite(logits).all(axis=1)).tolist()
-    return list(map(_Score, finite, logits.argmax(axis=1).tolist(), format_scores(softmax(logits))))
-
-
-def format_scores(probabilities: Probabilities) -> list[list[str]]:
-    """Return each row's probabilities as the shortest decimals that are the same float32."""
-    text = orjson.dumps(np.ascontiguousarray(probabilities), option=orjson.OPT_SERIALIZE_NUMPY).decode()
-    return [row.split(",") for row in text[2:-2].split("],[")] if len(probabilities) else []
 
 
 def _read_pair(row: Row, columns: Mapping[str, str]) -> Pair:
@@ -157,7 +140,12 @@ def _read_pair(row: Row, columns: Mapping[str, str]) -> Pair:
     for column in columns.values():
         if column not in row.values:
             raise RowError("missing_field", f"no key {column!r}")
-        texts.append(check_text(row.values[column], column))
+        text = check_text(row.values[column], column)
+        if "\0" in text:
+            raise RowError(
+                "nul", f"{column}: NUL at character {text.index(chr(0))}, where a tokenizer would stop reading"
+            )
+        texts.append(text)
     return texts[0], texts[1]
 
 
@@ -166,7 +154,7 @@ def _describe_reject(source: str, row: Row, error: RowError, raw: bool) -> bytes
         "source": source,
         "row": row.number,
         "line": row.line,
-        "bytes": (row.start, row.end),
+        "bytes": None if row.start is None else (row.start, row.end),
         "reason": error.reason,
         "detail": error.detail,
     }

@@ -23,6 +23,11 @@ VARIANTS = click.Choice(["fp32", "int8"])
 @click.option("--restart", is_flag=True, help="Begin again, whatever an earlier run of this job had done.")
 @click.option("--max-rejects", metavar="N|P%", help="Most rows that may be rejected.  [default: any number]")
 @click.option("--no-raw", is_flag=True, help="Keep rejected records out of OUTPUT.rejects.jsonl.")
+@click.option(
+    "--quoting",
+    type=click.Choice(["minimal", "none"]),
+    help="Of CSV and TSV, read and written.  [default: minimal for CSV, none for TSV]",
+)
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 def score(
     bundle: str,
@@ -34,19 +39,19 @@ def score(
     restart: bool,
     max_rejects: str | None,
     no_raw: bool,
+    quoting: str | None,
     quiet: bool,
 ) -> int:
-    """Score the pairs of INPUT (.csv, .tsv, .jsonl, or -) into OUTPUT.
+    """Score the pairs of INPUT (.csv, .tsv or .jsonl, also .gz and .zst; .parquet; or -) into OUTPUT.
 
     A job that was stopped or killed goes on when the same command is run again.
 
     Example: pairlift score out/bundle pairs.csv scores.csv
     """
-    from tqdm import tqdm
-
     from pairlift.fields import map_fields
     from pairlift.job import score_file
     from pairlift.outcome import describe
+    from pairlift.progress import make_progress
     from pairlift.rejects import parse_most_rejects
     from pairlift.scorer import Scorer
 
@@ -55,12 +60,16 @@ def score(
     if fields and "=" not in fields:
         pairs = map_fields(fields, scorer.bundle.manifest.fields)
         click.echo("fields: " + ", ".join(f"{field} from {column}" for field, column in pairs.items()), err=True)
-    with tqdm(unit=" rows", disable=True if quiet else None) as bar:
-        outcome = score_file(scorer, source, output, fields, bar.update, restart, most, not no_raw)
+    progress = None if quiet else make_progress()
+    try:
+        outcome = score_file(scorer, source, output, fields, progress, restart, most, not no_raw, quoting)
+    finally:
+        if progress:
+            progress.close()
     scorer.close()
     if not quiet:
         click.echo(describe(outcome, output), err=True)
-    return 1 if outcome.rejected else 0
+    return 1 if outcome.totals.rejected else 0
 
 
 @click.command()

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import hashlib
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from pairlift import record
+from pairlift.counts import Tally
+from pairlift.digest import sha256_file
 from pairlift.errors import DestinationError, RecordError
-from pairlift.journal import Entry, Identity, Journal
+from pairlift.formats.row import Writer
+from pairlift.formats.text import TextWriter
+from pairlift.journal import Identity, Journal
 from pairlift.staging import sync_directory
 
-BLOCK = 1 << 20  # bytes copied at a time
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LastRun:
+    """The process that finished a job; another one has other figures, and the same output.
+
+    Attributes:
+        resumed: Rows that an earlier run had done.
+        seconds: From the first row that it scored to the commit.
+        rows_per_second: Rows that it did, by these seconds.
+        peak_memory: Bytes, resident.
+        threads: Batches computed at once.
+    """
+
+    resumed: int
+    seconds: float
+    rows_per_second: float
+    peak_memory: int
+    threads: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,23 +43,23 @@ class JobManifest:
     """What OUTPUT.manifest.json says of a finished job.
 
     Attributes:
-        job: The job's identity.
-        rows: Records of the input.
-        scored: Records of the output.
-        rejected: Records of OUTPUT.rejects.jsonl, by reason.
+        job: The job's identity: input, bundle, options, versions.
+        totals: What became of the rows.
+        rates: `unknown_tokens`, the share of the texts' tokens; `padding`, the share of what was computed.
         labels: Label names, in the order of the probabilities.
         output_size: Bytes.
         output_sha256: Of the output.
+        last_run: The process that finished it.
     """
 
     format: int = 1
     job: Identity
-    rows: int
-    scored: int
-    rejected: Mapping[str, int]
+    totals: Tally
+    rates: Mapping[str, float]
     labels: tuple[str, ...]
     output_size: int
     output_sha256: str
+    last_run: LastRun
 
 
 def rejects_path(output: str | Path) -> Path:
@@ -76,27 +96,31 @@ def read_finished(output: Path, identity: Identity) -> JobManifest | None:
     return manifest
 
 
-def commit(journal: Journal, identity: Identity, output: Path, header: bytes, labels: tuple[str, ...]) -> JobManifest:
+def commit(
+    journal: Journal, identity: Identity, output: Path, writer: Writer, labels: tuple[str, ...], last_run: LastRun
+) -> JobManifest:
     """Join a job's parts and give the output its name; that is the last step, and the only one that counts.
 
     Raises:
         DestinationError: The output was made by another process meanwhile.
     """
-    entries = journal.entries
+    entries, totals = journal.entries, journal.tally
+    assert totals.rows == totals.scored + sum(totals.rejected.values())
     whole, refused, listed = journal.path / "output", journal.path / "rejects", journal.path / "manifest"
-    digest = _join(whole, header, (journal.part(e.chunk) for e in entries if e.output_size))
-    _join(refused, b"", (journal.rejects(e.chunk) for e in entries if e.rejects_size))
+    parts = [journal.part(e.chunk) for e in entries if e.output_size]
+    _write(whole, lambda file: writer.join(parts, file))
+    rejects = [journal.rejects(e.chunk) for e in entries if e.rejects_size]
+    _write(refused, lambda file: TextWriter(b"", "").join(rejects, file))
     manifest = JobManifest(
         job=identity,
-        rows=sum(e.rows for e in entries),
-        scored=sum(e.scored for e in entries),
-        rejected=count_rejected(entries),
+        totals=totals,
+        rates={"unknown_tokens": totals.texts.unknown_rate, "padding": totals.texts.padding_rate},
         labels=labels,
         output_size=whole.stat().st_size,
-        output_sha256=digest,
+        output_sha256=sha256_file(whole),
+        last_run=last_run,
     )
-    assert manifest.rows == manifest.scored + sum(manifest.rejected.values())
-    _write(listed, record.dump(manifest))
+    _write(listed, lambda file: file.write(record.dump(manifest)))
     if refused.stat().st_size:
         refused.replace(rejects_path(output))
     else:
@@ -106,14 +130,6 @@ def commit(journal: Journal, identity: Identity, output: Path, header: bytes, la
     _take_name(whole, output)
     sync_directory(output.parent)
     return manifest
-
-
-def count_rejected(entries: Iterable[Entry]) -> dict[str, int]:
-    """Return the rejected rows of chunks by reason."""
-    found: Counter[str] = Counter()
-    for entry in entries:
-        found.update(entry.rejected)
-    return dict(sorted(found.items()))
 
 
 def _take_name(whole: Path, output: Path) -> None:
@@ -127,22 +143,8 @@ def _take_name(whole: Path, output: Path) -> None:
         whole.replace(output)
 
 
-def _join(path: Path, header: bytes, parts: Iterable[Path]) -> str:
-    digest = hashlib.sha256(header)
+def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     with path.open("wb") as file:
-        file.write(header)
-        for part in parts:
-            with part.open("rb") as source:
-                while block := source.read(BLOCK):
-                    digest.update(block)
-                    file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-    return digest.hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
+        write(file)
         file.flush()
         os.fsync(file.fileno())

@@ -38,6 +38,12 @@ class PairEncoder:
         """What the rows look like."""
         return self.record.packing
 
+    @property
+    def unknown(self) -> int | None:
+        """The id of the token for a word that cannot be spelt; None where every word can be."""
+        record = self.record.tokenizer
+        return record.vocabulary.index(record.unknown) if record.unknown else None
+
     def tokenize(self, texts: list[str]) -> Tokens:
         """Return the token ids of texts, neither truncated nor framed by special tokens.
 
@@ -68,7 +74,9 @@ def check_text(value: object, name: str) -> str:
         RowError: Not a string (`not_text`), or one that UTF-8 cannot hold (`lone_surrogate`).
     """
     if not isinstance(value, str):
-        raise RowError("not_text", f"{name}: found {type(value).__name__}, expected a string")
+        raise RowError(
+            "not_text", f"{name}: found {'null' if value is None else type(value).__name__}, expected a string"
+        )
     if not value.isascii():
         try:
             value.encode()

@@ -108,3 +108,9 @@ class RowError(Exception):
 def missing_extra(command: str, extra: str) -> UsageError:
     """Return the error for a command whose extra is not installed."""
     return UsageError(f'{command} needs: pip install "pairlift[{extra}]"')
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of another library's error, for a message of ours."""
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -17,6 +17,7 @@ from pathlib import Path
 import orjson
 
 from pairlift.chunk import Chunk
+from pairlift.counts import Tally
 from pairlift.errors import ChangedError, DestinationError, RecordError
 from pairlift.record import load
 from pairlift.staging import sync_directory
@@ -37,6 +38,7 @@ class Identity:
         variant: The variant.
         columns: The column of each field.
         output_format: The extension of the output.
+        quoting: The option `--quoting`.
         raw: Whether rejected records are kept.
         chunk_rows: Rows of a chunk.
         runtime: Versions of what computes, and the processor.
@@ -50,6 +52,7 @@ class Identity:
     variant: str
     columns: Mapping[str, str]
     output_format: str
+    quoting: str | None
     raw: bool
     chunk_rows: int
     runtime: Mapping[str, str]
@@ -68,9 +71,7 @@ class Entry:
 
     format: int = 1
     chunk: int
-    rows: int
-    scored: int
-    rejected: Mapping[str, int]
+    tally: Tally
     source: str
     output_size: int
     rejects_size: int
@@ -82,11 +83,13 @@ class Journal:
     Attributes:
         path: The directory.
         entries: The chunks that are done, in order, without a gap.
+        tally: What became of their rows.
     """
 
     def __init__(self, path: Path, entries: list[Entry]) -> None:
         self.path = path
         self.entries = entries
+        self.tally = sum((entry.tally for entry in entries), Tally())
 
     def add(self, chunk: Chunk) -> None:
         """Make a chunk durable, then say so."""
@@ -96,15 +99,14 @@ class Journal:
         sync_directory(self.path)
         entry = Entry(
             chunk=chunk.number,
-            rows=chunk.rows,
-            scored=chunk.scored,
-            rejected=chunk.rejected,
+            tally=chunk.tally,
             source=chunk.source,
             output_size=len(chunk.output),
             rejects_size=len(chunk.rejects),
         )
         _append_durably(self.path / JOURNAL, entry)
         self.entries.append(entry)
+        self.tally += chunk.tally
 
     def part(self, chunk: int) -> Path:
         """Return the file of a chunk's records."""

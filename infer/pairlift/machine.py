@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import resource
 from pathlib import Path
 
 # The instruction sets by which onnxruntime and TensorFlow choose their kernels.
@@ -21,6 +22,15 @@ def read_cpu_flags() -> tuple[str, ...]:
     """Return those of the processor's instruction sets that matrix kernels are chosen by."""
     found = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
     return tuple(flag for flag in KERNEL_FLAGS if flag in found)
+
+
+def read_peak_memory() -> int:
+    """Return the most memory that this process has had, bytes; resident, libraries included."""
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.is_file() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def read_onnxruntime_build() -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
-from pairlift.commit import rejects_path
+from pairlift.commit import JobManifest, LastRun, rejects_path
+from pairlift.counts import Tally
 from pairlift.formats import STREAM
 
 
@@ -14,32 +14,48 @@ class Outcome:
     """What a job did.
 
     Attributes:
-        scored: Rows in the output.
-        rejected: The others by reason.
-        resumed: Rows that an earlier run had done.
+        totals: What became of the rows.
+        last_run: How long it took, and how much memory.
+        manifest: What OUTPUT.manifest.json says; None on standard output.
         finished: Whether an earlier run had done everything.
     """
 
-    scored: int
-    rejected: Mapping[str, int]
-    resumed: int = 0
+    totals: Tally
+    last_run: LastRun
+    manifest: JobManifest | None = None
     finished: bool = False
 
     @property
-    def rows(self) -> int:
-        """All rows of the input."""
-        return self.scored + sum(self.rejected.values())
+    def resumed(self) -> int:
+        """Rows that an earlier run had done."""
+        return self.last_run.resumed
 
 
 def describe(outcome: Outcome, output: str) -> str:
-    """Return a job's summary, one line."""
-    line = f"{outcome.scored} rows scored"
-    if outcome.rejected:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in outcome.rejected.items())
+    """Return a job's summary; its first line says how it ended, the others what was found on the way."""
+    totals, texts, run = outcome.totals, outcome.totals.texts, outcome.last_run
+    line = f"{totals.scored} rows scored"
+    if totals.rejected:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in totals.rejected.items())
         where = "above" if output == STREAM else f"in {rejects_path(output)}"
-        line += f", {outcome.rows - outcome.scored} rejected ({reasons}): {where}"
+        line += f", {totals.rows - totals.scored} rejected ({reasons}): {where}"
     if outcome.finished:
-        line += "; it was complete already"
-    elif outcome.resumed:
-        line += f"; {outcome.resumed} rows were done by an earlier run"
-    return line
+        return f"{line}; it was complete already"
+    if run.resumed:
+        line += f"; {run.resumed} rows were done by an earlier run"
+    predicted = ", ".join(f"{name} {n} ({n / max(1, totals.scored):.1%})" for name, n in totals.predicted.items())
+    lines = [
+        line,
+        f"labels   {predicted}",
+        f"texts    {texts.truncated} rows truncated ({texts.lost_tokens} of {texts.tokens} tokens lost), {texts.duplicates} "
+        f"duplicates, {texts.unknown_rate:.2%} unknown tokens, {texts.padding_rate:.1%} padding",
+        f"run      {run.rows_per_second:,.0f} rows/s, {run.seconds:.1f} s, {run.peak_memory / 1e6:.0f} MB, {run.threads} threads",
+    ]
+    manifest = outcome.manifest
+    if manifest is not None:
+        versions = ", ".join(f"{name} {version}" for name, version in manifest.job.runtime.items() if name != "cpu")
+        lines += [
+            f"bundle   {manifest.job.bundle[:12]} {manifest.job.variant}; {versions}",
+            f"output   {manifest.output_size} bytes, sha256 {manifest.output_sha256}",
+        ]
+    return "\n".join(lines)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairlift.bundle import Bundle
+from pairlift.counts import Counts, count_texts
 from pairlift.encoder import Pair, PairEncoder, check_text
 from pairlift.errors import BundleError, RowError, UsageError
 from pairlift.packing import Batch, measure, pack
@@ -155,13 +156,17 @@ class Scorer:
 
         widths = measure(packing, tokens, first, second)
         futures = [self._pool.submit(run, rows, int(widths[rows[0]])) for rows in cut_batches(widths)]
-        return Pending(logits, row_of, futures)
+        counts = count_texts(packing, tokens, first, second, row_of, widths, self._encoder.unknown)
+        return Pending(logits, row_of, futures, counts)
 
 
 class Pending:
-    """A window that is being scored."""
+    """A window that is being scored; `counts` says what its texts were like."""
 
-    def __init__(self, logits: Probabilities, row_of: NDArray[np.int64], futures: list[Future[None]]) -> None:
+    def __init__(
+        self, logits: Probabilities, row_of: NDArray[np.int64], futures: list[Future[None]], counts: Counts
+    ) -> None:
+        self.counts = counts
         self._logits = logits
         self._row_of = row_of
         self._futures = futures

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pairlift.errors import BundleError
+from pairlift.errors import BundleError, first_line
 
 # onnxruntime 1.29 and later write telemetry to a database under the home directory unless this is set first.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -52,7 +52,7 @@ def open_session(model: bytes, where: str, disabled: list[str] | None = None) ->
         )
     except Exception as error:
         raise BundleError(
-            f"{where}: onnxruntime {onnxruntime.__version__} cannot load the graph: {_first_line(error)}"
+            f"{where}: onnxruntime {onnxruntime.__version__} cannot load the graph: {first_line(error)}"
         ) from error
     loaded: Session = session
     return loaded
@@ -69,7 +69,3 @@ def count_threads() -> int:
         if quota != "max":
             allowed = min(allowed, max(1, -(-int(quota) // int(period))))
     return allowed
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

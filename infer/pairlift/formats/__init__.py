@@ -1,13 +1,13 @@
-"""Files of rows: CSV, TSV and JSON lines, plain or compressed, read and written without changing what is not ours.
+"""Files of rows: CSV, TSV, JSON lines and Parquet, read and written without changing what is not ours.
 
-A reader yields a `Row` for each record, good or bad; a writer makes bytes of the row with its scores.
+A reader yields a `Row` for each record, good or bad; a writer makes parts of a file out of rows with their scores.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,39 +20,68 @@ from pairlift.formats.row import Columns, Reader, Row, Writer
 
 __all__ = ["Columns", "Format", "Reader", "Row", "Writer", "format_of", "make_writer", "open_input", "open_reader"]
 
-KINDS = (".csv", ".tsv", ".jsonl")
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+PARQUET = ".parquet"
+KINDS = (*DELIMITERS, ".jsonl", PARQUET)
+QUOTINGS = ("minimal", "none")
 STREAM = "-"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Format:
-    """A file's format by its extensions: `.csv`, `.tsv` or `.jsonl`, and `.gz`, `.zst` or nothing."""
+    """How a file is written.
+
+    Attributes:
+        kind: `.csv`, `.tsv`, `.jsonl` or `.parquet`.
+        compression: `.gz`, `.zst` or nothing; nothing for Parquet, which has its own.
+        quoted: Whether fields of CSV or TSV may stand in quotes.
+    """
 
     kind: str
     compression: str = ""
+    quoted: bool = True
 
     def __str__(self) -> str:
         return self.kind + self.compression
 
+    @property
+    def delimiter(self) -> str | None:
+        """What stands between fields, in CSV and TSV."""
+        return DELIMITERS.get(self.kind)
 
-def format_of(path: str, other: str | None = None) -> Format:
-    """Return a file's format by its extensions; a stream has that of the other end, uncompressed, or JSON lines.
+
+def format_of(path: str, other: str | None = None, quoting: str | None = None) -> Format:
+    """Return a file's format by its extensions.
+
+    Args:
+        path: The file; a stream (`-`) has the format of the other end, uncompressed, and JSON lines where that is Parquet.
+        other: The other end of a job.
+        quoting: `minimal` or `none`, for CSV and TSV; by default CSV is quoted where it must be, and TSV is not.
 
     Raises:
         UsageError: The extension is not one of ours, or the extra that it takes is not installed.
     """
     if path == STREAM:
-        return Format(format_of(other).kind if other not in (None, STREAM) else ".jsonl")
+        kind = format_of(other).kind if other not in (None, STREAM) else ".jsonl"
+        return _format(".jsonl" if kind == PARQUET else kind, "", quoting)
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     compression = suffixes.pop() if suffixes and suffixes[-1] in SUFFIXES else ""
     kind = suffixes[-1] if suffixes else ""
-    if kind not in KINDS:
+    if kind not in KINDS or (kind == PARQUET and compression):
         raise UsageError(
             f"{path}: found extension {kind + compression or 'none'!r}, expected one of {', '.join(KINDS)}, "
-            f"or those with {' or '.join(SUFFIXES)}"
+            f"or a text format with {' or '.join(SUFFIXES)}"
         )
     check_compression(compression, path)
-    return Format(kind, compression)
+    if kind == PARQUET:
+        from pairlift.formats.parquet import import_arrow
+
+        import_arrow(path)
+    return _format(kind, compression, quoting)
+
+
+def _format(kind: str, compression: str, quoting: str | None) -> Format:
+    return Format(kind, compression, kind != ".tsv" if quoting is None else quoting == "minimal")
 
 
 def open_input(path: str) -> BinaryIO:
@@ -73,24 +102,39 @@ def open_reader(file: BinaryIO, source: str, found: Format) -> Reader:
     """Return the reader of a format.
 
     Raises:
-        InputError: The file is empty, or is not text of that format.
+        InputError: The file is empty, or is not of that format.
+        UsageError: A column stands twice.
     """
+    if found.kind == PARQUET:
+        from pairlift.formats.parquet import ParquetReader
+
+        return ParquetReader(file, source)
     lines = LineReader(open_decompressed(file, found.compression, source), source)
-    if found.kind == ".jsonl":
+    if found.delimiter is None:
         return JsonlReader(lines, source)
-    return DelimitedReader(lines, source, "," if found.kind == ".csv" else "\t")
+    return DelimitedReader(lines, source, found.delimiter, found.quoted)
 
 
-def make_writer(kind: str, columns: Columns) -> Writer:
+def make_writer(found: Format, columns: Columns, reader: Reader | None = None, first: Sequence[Row] = ()) -> Writer:
     """Return the writer of a format.
 
     Args:
-        kind: `.csv`, `.tsv` or `.jsonl`.
+        found: The format.
         columns: The input's columns (None for JSON lines to JSON lines, which need none) and the added ones.
+        reader: The input's reader, whose schema a Parquet output keeps.
+        first: The input's first rows, which decide the types of a Parquet output where the input has no schema.
+
+    Raises:
+        UsageError: The columns' names cannot be written.
     """
-    if kind == ".jsonl":
-        return JsonlWriter(columns)
-    return DelimitedWriter("," if kind == ".csv" else "\t", columns)
+    if found.kind == PARQUET:
+        from pairlift.formats.parquet import ParquetReader, ParquetWriter, infer_schema
+
+        schema = reader.schema if isinstance(reader, ParquetReader) else infer_schema(columns.given or (), first)
+        return ParquetWriter(columns, schema)
+    if found.delimiter is None:
+        return JsonlWriter(columns, found.compression)
+    return DelimitedWriter(found.delimiter, found.quoted, columns, found.compression)
 
 
 def read_rows(path: str) -> Iterator[Row]:

@@ -1,6 +1,6 @@
-"""CSV (RFC 4180) and TSV (unquoted): a header, then rows of strings.
+"""CSV and TSV: a header, then rows of strings; quoted as RFC 4180 has it, or not quoted at all.
 
-A CSV record is looked for line by line, so that a stray quote costs its line and not the rest of the file: where quotes stay
+A quoted record is looked for line by line, so that a stray quote costs its line and not the rest of the file: where quotes stay
 open, lines are added until they close, and when what has been gathered is no record of the header's width, its first line is
 a row with an error and reading goes on with the second.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,6 +21,7 @@ import orjson
 from pairlift.errors import InputError, RowError, UsageError
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
 from pairlift.formats.row import Columns, Row
+from pairlift.formats.text import TextWriter
 
 FIELD_LIMIT = sys.maxsize >> 32  # csv's own limit is 131,072 characters; lines are bounded already
 
@@ -26,17 +29,24 @@ FIELD_LIMIT = sys.maxsize >> 32  # csv's own limit is 131,072 characters; lines 
 class DelimitedReader:
     """Rows of a CSV or TSV file. What is not a row of the header's width is a row with an error."""
 
-    def __init__(self, lines: LineReader, source: str, delimiter: str) -> None:
+    count: int | None = None
+
+    def __init__(self, lines: LineReader, source: str, delimiter: str, quoted: bool) -> None:
         csv.field_size_limit(FIELD_LIMIT)
         self._lines = lines
         self._source = source
         self._delimiter = delimiter
+        self._quoted = quoted
         first = lines.next()
         if first is None:
             raise InputError(f"{source}: the file is empty, expected a header line with the columns' names")
         header = self._read_record(first, width=None)
         if header.error is not None:
             raise InputError(f"{source}:1: the header is {header.error}")
+        if "\0" in header.raw:
+            raise InputError(
+                f"{source}:1: the header holds NUL, as UTF-16 does; expected UTF-8: iconv -f UTF-16LE -t UTF-8"
+            )
         names = list(header.values.values())
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -59,7 +69,7 @@ class DelimitedReader:
         try:
             if not line.whole:
                 raise RowError("too_long", f"a line of {line.end - line.start} bytes, expected at most {MAX_LINE}")
-            if self._delimiter == "," and b'"' in data:
+            if self._quoted and b'"' in data:
                 data, end, fields = self._read_quoted(line, width)
             else:
                 fields = _decode(data).rstrip("\r\n").split(self._delimiter)
@@ -84,7 +94,7 @@ class DelimitedReader:
         gathered, data = [first], first.data
         if data.count(b'"') % 2:  # a quote in the middle of an unquoted field is one of its characters
             with contextlib.suppress(RowError):
-                return data, first.end, _parse_csv(_decode(data))
+                return data, first.end, _parse_quoted(_decode(data), self._delimiter)
         while data.count(b'"') % 2 and len(data) < MAX_LINE:
             line = self._lines.next()
             if line is None:
@@ -92,7 +102,7 @@ class DelimitedReader:
             gathered.append(line)
             data += line.data
         try:
-            fields = _parse_csv(_decode(data))
+            fields = _parse_quoted(_decode(data), self._delimiter)
         except RowError:
             if len(gathered) == 1:
                 raise
@@ -103,9 +113,9 @@ class DelimitedReader:
         return data, gathered[-1].end, fields
 
 
-def _parse_csv(text: str) -> list[str]:
+def _parse_quoted(text: str, delimiter: str) -> list[str]:
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         reason = "a quote that is opened and not closed" if "unexpected end" in str(error) else str(error)
         raise RowError("bad_csv", reason) from None
@@ -121,46 +131,84 @@ def _decode(data: bytes) -> str:
         raise RowError("not_utf8", f"{error.reason} at byte {error.start} of the record") from None
 
 
-class DelimitedWriter:
+class DelimitedWriter(TextWriter):
     """Writes CSV or TSV."""
 
-    def __init__(self, delimiter: str, columns: Columns) -> None:
-        self._delimiter = delimiter
+    def __init__(self, delimiter: str, quoted: bool, columns: Columns, compression: str) -> None:
+        self._delimiter, self._quoted = delimiter, quoted
         self._given, self._added = columns.given or (), columns.added
         self._names = frozenset(self._given)
-        self.header = self._join([*self._given, *self._added])
+        try:
+            header = self._join([*self._given, *self._added])
+        except RowError as error:
+            raise UsageError(f"the columns' names cannot be written as the output's header: {error.detail}") from None
+        super().__init__(header, compression)
 
-    def write(self, row: Row, prediction: str, probabilities: Sequence[str]) -> bytes:
+    def spell(self, row: Row, prediction: str, probabilities: Sequence[str]) -> bytes:
         """Return one row.
 
         Raises:
-            RowError: A key that the header lacks (`unknown_column`), one of ours (`column_taken`), or a tab or
-                line end that unquoted TSV cannot hold (`unwritable`).
+            RowError: A key that the header lacks (`unknown_column`), one of ours (`column_taken`), or a value that cannot
+                be written (`unwritable`).
         """
-        if not row.values.keys() <= self._names:
-            taken = [name for name in self._added if name in row.values]
-            if taken:
-                raise RowError("column_taken", f"the row has a column {taken[0]!r} already")
-            unknown = next(name for name in row.values if name not in self._names)
-            raise RowError(
-                "unknown_column", f"key {unknown!r} is not among the first row's, which are the output's columns"
-            )
+        check_keys(row, self._names, self._added)
         fields = [_to_text(row.values.get(name)) for name in self._given]
-        if self._delimiter == "\t" and any(c in field for field in fields for c in "\t\r\n"):
-            raise RowError(
-                "unwritable", "a tab or line end inside a value, which unquoted TSV cannot hold; write CSV or JSONL"
-            )
         return self._join([*fields, prediction, *probabilities])
 
     def _join(self, fields: list[str]) -> bytes:
-        if self._delimiter == "\t":
-            return ("\t".join(fields) + "\n").encode()
+        if not self._quoted:
+            for field in fields:
+                if self._delimiter in field or "\r" in field or "\n" in field:
+                    raise RowError(
+                        "unwritable",
+                        f"{'a tab' if self._delimiter != ',' else 'a comma'} or line end inside a value, which cannot be "
+                        "written without quotes; add --quoting minimal, or write JSONL",
+                    )
+            return (self._delimiter.join(fields) + "\n").encode()
         buffer = io.StringIO(newline="")
-        csv.writer(buffer, lineterminator="\r\n").writerow(fields)  # with "\n" it would not quote a lone "\r"
+        # with "\n" as its line end it would not quote a lone "\r"
+        csv.writer(buffer, delimiter=self._delimiter, lineterminator="\r\n").writerow(fields)
         return buffer.getvalue().removesuffix("\r\n").encode() + b"\n"
+
+
+def check_keys(row: Row, names: frozenset[str], added: Sequence[str]) -> None:
+    """Refuse a row with a key that an output with columns has no column for.
+
+    Raises:
+        RowError: `column_taken` or `unknown_column`.
+    """
+    if row.values.keys() <= names:
+        return
+    taken = [name for name in added if name in row.values]
+    if taken:
+        raise RowError("column_taken", f"the row has a column {taken[0]!r} already")
+    unknown = next(name for name in row.values if name not in names)
+    raise RowError(
+        "unknown_column",
+        f"key {unknown!r} comes after the first rows, whose keys are the output's columns; write JSONL",
+    )
 
 
 def _to_text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return "" if value is None else orjson.dumps(value).decode()
+    if value is None:
+        return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)  # only Parquet has them; JSON would make them null
+    return dump_json(value)
+
+
+def dump_json(value: Any) -> str:
+    """Return a value as JSON, integers of any size included.
+
+    Raises:
+        RowError: It is nested too deep (`unwritable`).
+    """
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # an integer of more than 64 bits, or nested too deep
+        try:
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        except (RecursionError, TypeError, ValueError) as error:
+            raise RowError("unwritable", f"a value that JSON cannot hold: {error}") from None

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from pairlift.errors import InputError, RowError
+from pairlift.formats.delimited import dump_json
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
 from pairlift.formats.row import Columns, Row
+from pairlift.formats.text import TextWriter
+
+_KEY = re.compile(rb'"\s*:')  # every key ends so, and now and then something inside a string
+_LARGE = 2.0**63  # orjson makes floats of integers that 64 bits cannot hold
 
 
 class JsonlReader:
     """Rows of JSON lines. Blank lines are passed over; a line that is not an object is a row with an error."""
 
     columns: tuple[str, ...] | None = None
+    count: int | None = None
 
     def __init__(self, lines: LineReader, source: str) -> None:
         self._lines = lines
         first = lines.next()
         if first is None:
             raise InputError(f"{source}: the file is empty, expected JSON lines")
+        if b"\0" in first.data:
+            raise InputError(f"{source}:1: holds NUL, as UTF-16 does; expected UTF-8: iconv -f UTF-16LE -t UTF-8")
         lines.take_back([first])
 
     def __iter__(self) -> Iterator[Row]:
@@ -34,44 +45,83 @@ class JsonlReader:
 
 
 def _read_line(line: Line, data: bytes, number: int) -> Row:
-    values: Any = None
+    values: Mapping[str, Any] = {}
     problem: RowError | None = None
-    if not line.whole:
-        problem = RowError("too_long", f"a line of {line.end - line.start} bytes, expected at most {MAX_LINE}")
-    else:
-        try:
-            values = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            problem = RowError("bad_json", str(error))
-        else:
-            if isinstance(values, dict):
-                return Row(
-                    number=number, line=line.number, start=line.start, end=line.end, values=values, raw=data.decode()
-                )
-            problem = RowError("not_an_object", f"found {type(values).__name__}, expected an object")
-    raw = data.decode(errors="backslashreplace")
-    return Row(number=number, line=line.number, start=line.start, end=line.end, values={}, raw=raw, error=problem)
+    try:
+        if not line.whole:
+            raise RowError("too_long", f"a line of {line.end - line.start} bytes, expected at most {MAX_LINE}")
+        values = _read_object(data)
+        raw = data.decode()
+    except RowError as error:
+        problem, raw = error, data.decode(errors="backslashreplace")
+    return Row(number=number, line=line.number, start=line.start, end=line.end, values=values, raw=raw, error=problem)
 
 
-class JsonlWriter:
-    """Writes JSON lines: an object of the input as it stood, or the columns of a table as strings."""
+def _read_object(data: bytes) -> Mapping[str, Any]:
+    try:
+        values = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise RowError("bad_json", str(error)) from None
+    if not isinstance(values, dict):
+        raise RowError("not_an_object", f"found {type(values).__name__}, expected an object")
+    # orjson keeps the last of equal keys and rounds large integers: what might hold either is read by the slower module.
+    once = data.count(b":") == len(values) or len(_KEY.findall(data)) == len(values)
+    if once and not any(map(_is_doubtful, values.values())):
+        return values
+    try:
+        exact: Mapping[str, Any] = json.loads(data, object_pairs_hook=_take_pairs)
+    except RecursionError:
+        raise RowError("bad_json", "nested too deep") from None
+    return exact
 
-    header = b""
 
-    def __init__(self, columns: Columns) -> None:
+def _is_doubtful(value: Any) -> bool:
+    kind = type(value)
+    return kind is list or kind is dict or (kind is float and abs(value) >= _LARGE)
+
+
+def _take_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise RowError("duplicate_key", f"key {repeated!r} stands twice")
+    return values
+
+
+class JsonlWriter(TextWriter):
+    """Writes JSON lines: an object of the input as it stood, or the columns of a table."""
+
+    def __init__(self, columns: Columns, compression: str) -> None:
+        super().__init__(b"", compression)
         self._columns = columns
         self._keys = [orjson.dumps(name) + b":" for name in columns.added]
 
-    def write(self, row: Row, prediction: str, probabilities: Sequence[str]) -> bytes:
+    def spell(self, row: Row, prediction: str, probabilities: Sequence[str]) -> bytes:
         """Return one row.
 
         Raises:
-            RowError: The object has a key of ours already (`column_taken`).
+            RowError: The object has a key of ours already (`column_taken`), or a value that JSON lacks (`unwritable`).
         """
         taken = [name for name in self._columns.added if name in row.values]
         if taken:
             raise RowError("column_taken", f"the row has a key {taken[0]!r} already")
-        given = row.raw.encode() if self._columns.given is None else orjson.dumps(row.values)
+        given = row.raw.encode() if self._columns.given is None else _dump(row.values)
         separator = b"," if row.values else b""
         scores = b",".join(map(bytes.__add__, self._keys, (orjson.dumps(prediction), *map(str.encode, probabilities))))
         return b"%b%b%b}\n" % (given[: given.rindex(b"}")], separator, scores)
+
+
+def _dump(values: Mapping[str, Any]) -> bytes:
+    lost = next((name for name, value in values.items() if not _is_finite(value)), None)
+    if lost is not None:
+        raise RowError("unwritable", f"{lost}: NaN or infinity, which JSON does not have; write Parquet or CSV")
+    return dump_json(values).encode()
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, list) or all(map(_is_finite, value))

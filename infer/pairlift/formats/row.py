@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pairlift.errors import RowError
 
@@ -15,47 +19,72 @@ class Row:
 
     Attributes:
         number: From 0, over all records, bad ones included.
-        line: Where it begins, from 1.
-        start, end: The bytes it takes in the file, uncompressed, with its line end.
-        values: The columns by name, in the file's order; strings, or JSON values from JSON lines.
-        raw: The record's text as it stands in the file, without its line end.
+        line: Where it begins, from 1; None in Parquet, which has no lines.
+        start, end: The bytes it takes in the file, uncompressed, with its line end; None in Parquet.
+        values: The columns by name, in the file's order; strings, or JSON values from JSON lines and Parquet.
+        raw: The record's text as it stands in the file, without its line end; from Parquet, its values as JSON.
         error: Why it cannot be scored, or None.
+        batch, place: From Parquet, the Arrow record batch that the record is in, and its index there.
     """
 
     number: int
-    line: int
-    start: int
-    end: int
+    line: int | None
+    start: int | None
+    end: int | None
     values: Mapping[str, Any]
     raw: str
     error: RowError | None = None
+    batch: Any = None
+    place: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The columns of an output: the input's, unchanged and in order, then the added ones."""
+    """The columns of an output: the input's, unchanged and in order, then the added ones.
+
+    `given` is None for JSON lines out of JSON lines: each object then keeps its own keys.
+    """
 
     given: tuple[str, ...] | None
     added: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Rows as bytes, and those that the format cannot hold, by their index."""
+
+    output: bytes
+    errors: Mapping[int, RowError]
+
+
 class Reader(Protocol):
-    """Rows of a file, in order; `columns` where the format has a header."""
+    """Rows of a file, in order; `columns` where the format has a header, `count` where it says how many rows."""
 
     columns: tuple[str, ...] | None
+    count: int | None
 
     def __iter__(self) -> Iterator[Row]: ...
 
 
 class Writer(Protocol):
-    """Rows with their scores as a format's bytes; what is before the first row is the header."""
+    """Rows with their scores as a part of a file, and parts joined to a file.
+
+    A part is a pure function of its rows. `header` is what stands before the first part where parts only need to be put one
+    after the other.
+    """
 
     header: bytes
 
-    def write(self, row: Row, prediction: str, probabilities: Sequence[str]) -> bytes:
-        """Return one row; a probability is the shortest decimal that is the same float32.
+    def write(self, rows: Sequence[Row], predictions: Sequence[str], probabilities: NDArray[np.float32]) -> Written:
+        """Return the part that holds rows.
 
-        Raises:
-            RowError: The row cannot be held by this format.
+        Args:
+            rows: Rows without errors.
+            predictions: The label of each.
+            probabilities: Float32, shape (len(rows), n_labels).
         """
+        ...
+
+    def join(self, parts: Iterable[Path], file: BinaryIO) -> None:
+        """Write a whole file out of its parts."""
         ...
