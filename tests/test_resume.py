@@ -99,7 +99,7 @@ def half_done(scorer: Scorer, pairs: Path, output: Path) -> None:
             score_file(scorer, str(pairs), str(output))
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv", ".parquet"])
 def test_a_job_that_dies_at_any_durable_step_resumes_to_the_same_bytes(
     scorer: Scorer, pairs: Path, tmp_path: Path, suffix: str
 ) -> None:

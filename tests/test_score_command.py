@@ -155,7 +155,12 @@ def test_a_ragged_row_costs_one_row(pairlift: Run, bundle: Path, tmp_path: Path)
             "in.csv:1: the header is bad_csv: a quote that is opened and not closed",
         ),
         ("in.csv.gz", "premise,hypothesis\n", 3, "cannot be read after line 0 (Not a gzipped file"),
-        ("in.txt", "a", 2, "found extension '.txt', expected one of .csv, .tsv, .jsonl, .parquet, or a text format with .gz or .zst"),
+        (
+            "in.txt",
+            "a",
+            2,
+            "found extension '.txt', expected one of .csv, .tsv, .jsonl, .parquet, or a text format with .gz or .zst",
+        ),
         ("in.csv", None, 3, "in.csv: no such file or directory"),
     ],
 )

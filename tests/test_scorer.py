@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pairlift import Bundle, Scorer, words
-from pairlift.formats.text import format_scores
 from pairlift.errors import AgreementError, RowError, UsageError
+from pairlift.formats.text import format_scores
 from pairlift.golden import CPU_MARGIN, read_golden, replay
 from pairlift.scorer import BATCH_TOKENS, cut_batches
 

@@ -1,4 +1,4 @@
-"""Chunks: runs of rows by number, each scored by a pure function of its rows."""
+"""Chunks: runs of rows, cut by number and by size, each scored by a pure function of its rows."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pairlift.formats import Row, Writer
 from pairlift.scorer import WINDOW_ROWS, Pending, Scorer, softmax
 
 CHUNK_ROWS = 2 * WINDOW_ROWS  # for every engine; what a death costs, and what memory is bounded by
+CHUNK_BYTES = 8 << 20  # of rows as they stand in the file; a chunk of long rows has fewer of them
 RAW_SHOWN = 2000  # characters of a rejected record that are kept
 
 
@@ -43,6 +44,27 @@ class Chunk:
 def digest_rows(rows: Sequence[Row]) -> str:
     """Return the sha256 of rows as they stand in the file."""
     return hashlib.sha256("\n".join(row.raw for row in rows).encode(errors="surrogatepass")).hexdigest()
+
+
+def take_rows(rows: Iterator[Row], most: int, size: int = 0) -> tuple[list[Row], int]:
+    """Take the next rows of a chunk: so many, or fewer where the chunk has its bytes.
+
+    Args:
+        rows: All rows.
+        most: How many.
+        size: Bytes that the chunk has already.
+
+    Returns:
+        The rows, and the bytes that the chunk has with them.
+    """
+    taken: list[Row] = []
+    while len(taken) < most and size < CHUNK_BYTES:
+        row = next(rows, None)
+        if row is None:
+            break
+        taken.append(row)
+        size += len(row.raw) if row.start is None or row.end is None else row.end - row.start
+    return taken, size
 
 
 def score_chunks(
@@ -85,7 +107,11 @@ class _Running:
         self._good: list[Row] = []
         self._errors: dict[int, RowError] = {}
         self._windows: list[Pending] = []
-        while taken := list(itertools.islice(source, min(WINDOW_ROWS, CHUNK_ROWS - len(self.rows)))):
+        size = 0
+        while True:
+            taken, size = take_rows(source, min(WINDOW_ROWS, CHUNK_ROWS - len(self.rows)), size)
+            if not taken:
+                break
             self.rows += taken
             self._windows.append(scorer.submit(self._read_pairs(taken, columns)))
 

@@ -129,7 +129,7 @@ def _run(
     """Do the chunks that are not done."""
     rows, rejected = opened.take(), Counter[str]()
     for entry in journal.entries:
-        head = list(itertools.islice(rows, CHUNK_ROWS))
+        head = list(itertools.islice(rows, entry.tally.rows))
         if len(head) != entry.tally.rows or digest_rows(head) != entry.source:
             raise ChangedError(
                 f"{opened.name}: the rows from {opened.taken - len(head)} on are not what they were when the job began; "

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 from pairlift import formats
-from pairlift.chunk import CHUNK_ROWS
-from pairlift.errors import UsageError
+from pairlift.chunk import CHUNK_ROWS, take_rows
+from pairlift.errors import InputError, UsageError
 from pairlift.fields import check_columns, map_fields
 from pairlift.formats import STREAM, Columns, Format, Reader, Row, Writer
 from pairlift.scorer import Scorer
@@ -79,17 +79,33 @@ def open_source(
         if taken:
             raise UsageError(f"{name}: has a column {taken!r} already, which the scores need; rename it in the input")
     else:
-        keyless = written.kind == ".jsonl"  # each object keeps its own keys, so the first good one tells enough
-        while len(first) < CHUNK_ROWS and not (keyless and first and first[-1].error is None):
-            row = next(rows, None)
-            if row is None:
-                break
-            first.append(row)
-        rows = itertools.chain(first, rows)
+        keyless = written.kind == ".jsonl"  # each object keeps its own keys, so the first good row tells enough
+        first = _take_first(rows, keyless)
         good = [row for row in first if row.error is None]
         if good:
             check_columns(tuple(good[0].values), columns, f"{name}:{good[0].line}")
         if not keyless:
             given = tuple(key for key in dict.fromkeys(k for row in good for k in row.values) if key not in added)
+            beyond = next(rows, None)
+            if beyond is not None:
+                rows = itertools.chain([beyond], rows)
+                if not good:
+                    raise InputError(
+                        f"{name}: none of the first {len(first)} rows can be read ({first[0].error}), so the columns of the "
+                        "output are not known; mend the input, or write JSONL"
+                    )
+        rows = itertools.chain(first, rows)
     writer = formats.make_writer(written, Columns(given=given, added=added), reader, first)
     return Source(name=name, file=file, reader=reader, rows=rows, columns=columns, writer=writer)
+
+
+def _take_first(rows: Iterator[Row], one_is_enough: bool) -> list[Row]:
+    if not one_is_enough:
+        return take_rows(rows, CHUNK_ROWS)[0]
+    first: list[Row] = []
+    while len(first) < CHUNK_ROWS and not (first and first[-1].error is None):
+        taken, _ = take_rows(rows, 1)
+        if not taken:
+            break
+        first += taken
+    return first
