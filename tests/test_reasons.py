@@ -98,6 +98,14 @@ def test_a_decompression_bomb_is_one_rejected_row(pairlift: Run, bundle: Path, t
     assert (code, rejects) == (1, {1: f"too_long: a line of {(64 << 20) + 1} bytes, expected at most {MAX_LINE}"})
 
 
+@pytest.mark.parametrize(("suffix", "blank"), [(".jsonl", b" "), (".csv", b"\r"), (".tsv", b"\r")])
+def test_a_row_behind_a_mebibyte_of_blanks_is_not_lost(tmp_path: Path, suffix: str, blank: bytes) -> None:
+    header = b"" if suffix == ".jsonl" else b"premise,hypothesis\n".replace(b",", b"," if suffix == ".csv" else b"\t")
+    (tmp_path / f"in{suffix}").write_bytes(header + blank * MAX_LINE + GOOD.encode())
+    row = next(formats.read_rows(str(tmp_path / f"in{suffix}")))
+    assert str(row.error) == f"too_long: a line of {MAX_LINE + len(GOOD)} bytes, expected at most {MAX_LINE}"
+
+
 def test_keys_that_come_late_are_rejected_where_the_output_has_columns(
     pairlift: Run, bundle: Path, tmp_path: Path
 ) -> None:

@@ -1,120 +1,98 @@
 """Kill a job at every system call that leaves a trace on the disk, or make that call fail; resume; compare every byte.
 
-    python tests/sweeps/crash.py [kill|ENOSPC|EIO]
+    python tests/sweeps/crash.py [kill|ENOSPC|EIO] [stub|real] [POINTS]
 
 Needs strace. A job is run once to count its calls; then again and again, with the N-th call of one kind killed (or failing),
 every fifth of them once more while it resumes. After each the destination must not exist or be whole; after the resume it, its
-rejects and its manifest must be what an undisturbed job makes, and nothing else may be left.
+rejects and its manifest must be what an undisturbed job makes, and nothing else may be left. With POINTS, so many points spread
+over all of them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import itertools
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from small import DONE, SUFFIXES, check_resume, check_whole, digests, make_input, run
+
 CALLS = ("write", "pwrite64", "fsync", "rename", "renameat2", "openat", "unlink", "unlinkat", "link", "linkat", "mkdir", "rmdir", "flock")  # fmt: skip
-SUFFIXES = (".csv", ".jsonl", ".jsonl.gz", ".jsonl.zst")
-JOB = [sys.executable, str(Path(__file__).with_name("stub_job.py"))]
-DONE = 1  # the exit code of a job with rejected rows
+TRACE = ["strace", "-f", "-qq", "-e", f"trace={','.join(CALLS)}"]
 
 
-def make_input(folder: Path) -> Path:
-    """Write 30 rows, three of them broken."""
-    rows = [json.dumps({"first": f"text {i}", "second": "x" * i}) if i % 10 != 4 else "{broken" for i in range(30)]
-    path = folder / "in.jsonl"
-    path.write_text("\n".join(rows))
-    return path
-
-
-def run(source: Path, output: Path, inject: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the job, perhaps with a call injected."""
-    strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={','.join(CALLS)}", "-e", f"inject={inject}"]
-    return subprocess.run(
-        [*(strace if inject else []), *JOB, str(source), str(output)], capture_output=True, text=True, check=False
-    )
-
-
-def count_calls(source: Path, output: Path) -> dict[str, range]:
-    """Return for each kind of call the numbers of those from the first that touches the job on."""
+def count_calls(source: Path, output: Path, kind: str) -> dict[str, range]:
+    """Return for each kind of call of the main thread the numbers of those from the first that touches the job on."""
     log = output.parent / "strace.log"
-    command = ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}", *JOB, str(source), str(output)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run(source, output, kind, [*TRACE, "-o", str(log)])
     assert done.returncode == DONE, done.stderr
+    lines = [m for line in log.read_text(errors="replace").splitlines() if (m := re.match(r"(\d+) +(\w+)\((.*)", line))]
+    log.unlink()
     seen: Counter[str] = Counter()
     first: dict[str, int] = {}
     begun = False
-    for line in log.read_text(errors="replace").splitlines():
-        found = re.match(r"\d+ +(\w+)\(", line)
-        if not found:
-            continue
-        seen[found[1]] += 1
-        begun = begun or f"{output.name}.job" in line
+    for line in lines:
+        if line[1] != lines[0][1]:
+            continue  # strace counts the calls of each thread by themselves
+        seen[line[2]] += 1
+        begun = begun or f"{output.name}.job" in line[3]
         if begun:
-            first.setdefault(found[1], seen[found[1]])
-    log.unlink()
+            first.setdefault(line[2], seen[line[2]])
     return {call: range(first[call], seen[call] + 1) for call in CALLS if call in first}
 
 
-def digests(output: Path) -> dict[str, str]:
-    """Return the digest of everything that is in the output's folder."""
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "a directory"
-        for path in output.parent.iterdir()
-    }
-
-
-def main(what: str = "kill") -> None:
+def main(what: str = "kill", kind: str = "stub", points: str = "") -> None:
     """Sweep over every call of every format, and count."""
     fault = "signal=SIGKILL" if what == "kill" else f"error={what}"
-    points = deaths = whole = 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         source = make_input(folder)
+        expected: dict[str, dict[str, str]] = {}
+        todo: list[tuple[str, str, int]] = []
         for suffix in SUFFIXES:
             calm = folder / f"calm{suffix}" / f"out{suffix}"
             calm.parent.mkdir()
-            calls = count_calls(source, calm)
-            expected = digests(calm)
-            assert len(expected) == 3, expected
-            for call, numbers in calls.items():
-                for number in numbers:
-                    output = folder / "swept" / f"out{suffix}"
-                    output.parent.mkdir()
-                    where = f"{what} at {call} {number} of {numbers.stop - 1}, {suffix}"
-                    inject = f"{call}:{fault}:when={number}"
-                    done = run(source, output, inject)
-                    points += 1
-                    deaths += done.returncode not in (DONE, 0)
-                    check_whole(output, expected, where)
-                    whole += output.exists()
-                    if what != "kill":
-                        assert done.returncode in (DONE, 5), f"{where}: exit {done.returncode}: {done.stderr}"
-                        assert "Traceback" not in done.stderr, f"{where}: {done.stderr}"
-                    if number % 5 == 0:  # a second one, while it resumes
-                        run(source, output, inject)
-                        check_whole(output, expected, where)
-                    done = run(source, output)
-                    assert done.returncode == DONE, f"{where}: the resume gave {done.returncode}: {done.stderr}"
-                    assert digests(output) == expected, f"{where}: {digests(output)}, expected {expected}"
-                    shutil.rmtree(output.parent)
-                print(f"{suffix} {call}: {len(numbers)} points", flush=True)
+            calls = count_calls(source, calm, kind)
+            expected[suffix] = digests(calm)
+            assert len(expected[suffix]) == 3, expected[suffix]
+            todo += [(suffix, call, number) for call, numbers in calls.items() for number in numbers]
+            print(f"{suffix}: {', '.join(f'{call} {len(numbers)}' for call, numbers in calls.items())}", flush=True)
+        if points:
+            todo = [todo[i * len(todo) // int(points)] for i in range(int(points))]
+
+        def attempt(place: int) -> tuple[bool, bool]:
+            """Try one point, and return whether the job died there, and whether its output was there all the same."""
+            suffix, call, number = todo[place]
+            output = folder / f"swept{place}" / f"out{suffix}"
+            output.parent.mkdir()
+            where = f"{what} at {call} {number}, {suffix}"
+            under = [*TRACE, "-o", "/dev/null", "-e", f"inject={call}:{fault}:when={number}"]
+            done = run(source, output, kind, under)
+            whole = check_whole(output, expected[suffix], where)
+            if what != "kill":
+                assert done.returncode in (DONE, 5), f"{where}: exit {done.returncode}: {done.stderr}"
+                assert "Traceback" not in done.stderr, f"{where}: {done.stderr}"
+            if number % 5 == 0:  # a second one, while it resumes
+                run(source, output, kind, under)
+                check_whole(output, expected[suffix], where)
+            check_resume(source, output, expected[suffix], where, kind)
+            shutil.rmtree(output.parent)
+            return done.returncode != DONE, whole
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = list(pool.map(attempt, range(len(todo))))
+    for suffix, group in itertools.groupby(zip(todo, found, strict=True), key=lambda each: each[0][0]):
+        results = [result for _, result in group]
+        print(f"{suffix}: {len(results)} points, {sum(died for died, _ in results)} deaths")
     print(
-        f"{what}: {points} points, {deaths} deaths, output already there at {whole}; every resume gave the same bytes"
+        f"{what}, {kind}: {len(found)} points, {sum(died for died, _ in found)} deaths, output already there at "
+        f"{sum(whole for _, whole in found)}; every resume gave the same bytes"
     )
-
-
-def check_whole(output: Path, expected: dict[str, str], where: str) -> None:
-    """Hold an output that is there to what it must be."""
-    if os.path.lexists(output):
-        assert digests(output)[output.name] == expected[output.name], f"{where}: a partial output"
 
 
 if __name__ == "__main__":

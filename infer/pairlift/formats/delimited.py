@@ -57,7 +57,7 @@ class DelimitedReader:
         columns = self.columns or ()
         number = 0
         while (line := self._lines.next()) is not None:
-            if not line.data.strip(b"\r\n") and len(columns) > 1:
+            if line.whole and not line.data.strip(b"\r\n") and len(columns) > 1:
                 continue
             yield self._read_record(line, len(columns), number)
             number += 1

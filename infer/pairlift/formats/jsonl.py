@@ -39,7 +39,7 @@ class JsonlReader:
         number = 0
         while (line := self._lines.next()) is not None:
             data = line.data.strip(b" \t\r\n")
-            if data:
+            if data or not line.whole:
                 yield _read_line(line, data, number)
                 number += 1
 

@@ -1,12 +1,13 @@
-"""A scoring job with small chunks and a scorer that is a function of the text: everything but the model.
+"""A scoring job with chunks of eight rows, by the small bundle or by a scorer that is a function of the text.
 
-python tests/sweeps/stub_job.py PAIRS OUTPUT
+python tests/sweeps/small_job.py stub|real INPUT OUTPUT
 """
 
 from __future__ import annotations
 
 import sys
 import zlib
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,8 +16,10 @@ from pairlift import chunk, job, source
 from pairlift.console import run_command
 from pairlift.counts import Counts
 from pairlift.job import score_file
+from pairlift.scorer import Scorer
 
 CHUNK_ROWS = 8
+BUNDLE = Path(__file__).parent.parent / "data/bundle"
 
 
 class StubScorer:
@@ -25,7 +28,7 @@ class StubScorer:
     labels = ("no", "yes")
     variant = "fp32"
     threads = 1
-    bundle = SimpleNamespace(digest="0" * 64, manifest=SimpleNamespace(fields=("first", "second")))
+    bundle = SimpleNamespace(digest="0" * 64, manifest=SimpleNamespace(fields=("premise", "hypothesis")))
 
     def submit(self, pairs: list[tuple[str, str]]) -> Any:
         """Return logits made of the texts' checksums."""
@@ -34,11 +37,13 @@ class StubScorer:
         return SimpleNamespace(wait=lambda: logits, counts=Counts())
 
 
-def main(pairs: str, output: str) -> int:
+def main(kind: str, pairs: str, output: str) -> int:
     """Run the job, and return the exit code of the command."""
     chunk.CHUNK_ROWS = job.CHUNK_ROWS = source.CHUNK_ROWS = CHUNK_ROWS
-    job.replay = lambda scorer, rows: None  # type: ignore[assignment,return-value]
-    return run_command(lambda: 1 if score_file(StubScorer(), pairs, output).totals.rejected else 0)  # type: ignore[arg-type]
+    scorer: Any = StubScorer() if kind == "stub" else Scorer.open(BUNDLE)
+    if kind == "stub":
+        job.replay = lambda scorer, rows: None  # type: ignore[assignment,return-value]
+    return run_command(lambda: 1 if score_file(scorer, pairs, output).totals.rejected else 0)
 
 
 if __name__ == "__main__":
