@@ -22,6 +22,7 @@ from pairlift.errors import ChangedError, DestinationError, InputError, Stopped,
 from pairlift.job import score_file
 from pairlift.journal import JOURNAL, journal_path, remove_journal
 from pairlift.outcome import Outcome
+from pairlift.progress import Step
 
 ROWS = 200
 
@@ -160,6 +161,21 @@ def test_a_job_that_dies_while_it_cleans_up_leaves_what_the_next_run_removes(
         if not died:
             return
     raise AssertionError("never came to an end")
+
+
+def test_long_rows_end_a_chunk_early_and_a_job_of_them_resumes_to_the_same_bytes(
+    scorer: Scorer, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunk, "CHUNK_BYTES", 500)
+    monkeypatch.setattr(chunk, "WINDOW_BYTES", 200)
+    steps: list[Step] = []
+    score_file(scorer, str(pairs), str(tmp_path / "steps.jsonl"), progress=steps.append)
+    assert sum(step.rows for step in steps) == ROWS
+    assert max(step.rows for step in steps) < 16
+    expected = uninterrupted(scorer, pairs, ".jsonl")
+    half_done(scorer, pairs, tmp_path / "out.jsonl")
+    assert score_file(scorer, str(pairs), str(tmp_path / "out.jsonl")).resumed > 0
+    assert digests(tmp_path / "out.jsonl") == expected
 
 
 def test_what_was_done_is_not_done_again(

@@ -18,7 +18,8 @@ from pairlift.formats import Row, Writer
 from pairlift.scorer import WINDOW_ROWS, Pending, Scorer, softmax
 
 CHUNK_ROWS = 2 * WINDOW_ROWS  # for every engine; what a death costs, and what memory is bounded by
-CHUNK_BYTES = 8 << 20  # of rows as they stand in the file; a chunk of long rows has fewer of them
+CHUNK_BYTES = 4 << 20  # of rows as they stand in the file: a chunk of long rows has fewer of them,
+WINDOW_BYTES = 1 << 20  # and so has a window, for its tokens take more memory than its texts
 RAW_SHOWN = 2000  # characters of a rejected record that are kept
 
 
@@ -46,19 +47,11 @@ def digest_rows(rows: Sequence[Row]) -> str:
     return hashlib.sha256("\n".join(row.raw for row in rows).encode(errors="surrogatepass")).hexdigest()
 
 
-def take_rows(rows: Iterator[Row], most: int, size: int = 0) -> tuple[list[Row], int]:
-    """Take the next rows of a chunk: so many, or fewer where the chunk has its bytes.
-
-    Args:
-        rows: All rows.
-        most: How many.
-        size: Bytes that the chunk has already.
-
-    Returns:
-        The rows, and the bytes that the chunk has with them.
-    """
+def take_rows(rows: Iterator[Row], most: int, most_bytes: int) -> tuple[list[Row], int]:
+    """Take rows up to a number or, as soon as they have so many bytes, fewer; return them and their bytes."""
     taken: list[Row] = []
-    while len(taken) < most and size < CHUNK_BYTES:
+    size = 0
+    while len(taken) < most and size < most_bytes:
         row = next(rows, None)
         if row is None:
             break
@@ -108,10 +101,11 @@ class _Running:
         self._errors: dict[int, RowError] = {}
         self._windows: list[Pending] = []
         size = 0
-        while True:
-            taken, size = take_rows(source, min(WINDOW_ROWS, CHUNK_ROWS - len(self.rows)), size)
+        while len(self.rows) < CHUNK_ROWS and size < CHUNK_BYTES:
+            taken, more = take_rows(source, min(WINDOW_ROWS, CHUNK_ROWS - len(self.rows)), WINDOW_BYTES)
             if not taken:
                 break
+            size += more
             self.rows += taken
             self._windows.append(scorer.submit(self._read_pairs(taken, columns)))
 

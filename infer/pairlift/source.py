@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 from pairlift import formats
-from pairlift.chunk import CHUNK_ROWS, take_rows
+from pairlift.chunk import CHUNK_BYTES, CHUNK_ROWS, take_rows
 from pairlift.errors import InputError, UsageError
 from pairlift.fields import check_columns, map_fields
 from pairlift.formats import STREAM, Columns, Format, Reader, Row, Writer
@@ -101,11 +101,8 @@ def open_source(
 
 def _take_first(rows: Iterator[Row], one_is_enough: bool) -> list[Row]:
     if not one_is_enough:
-        return take_rows(rows, CHUNK_ROWS)[0]
+        return take_rows(rows, CHUNK_ROWS, CHUNK_BYTES)[0]
     first: list[Row] = []
-    while len(first) < CHUNK_ROWS and not (first and first[-1].error is None):
-        taken, _ = take_rows(rows, 1)
-        if not taken:
-            break
-        first += taken
+    while len(first) < CHUNK_ROWS and not (first and first[-1].error is None) and (row := next(rows, None)):
+        first.append(row)
     return first

@@ -3,8 +3,8 @@
     python tests/sweeps/memory.py [ROWS]
 
 Scores ROWS rows and ten times as many with the small bundle, format by format: the peak of the process may grow by 5 %. A line of
-500 MB, a decompression bomb of 1000:1 and a file of rows of almost 1 MiB each must stay within the peak of the ten times, and a
-tenth.
+500 MB and a decompression bomb of 1000:1 must stay within the peak of the ten times and a tenth, and a file of 300 MB in rows of
+1 MB each within that and 100 MB.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from backports import zstd
 BUNDLE = Path(__file__).parent.parent / "data/bundle"
 WORDS = ("the", "dog", "cat", "man", "runs", "red", "house", "boy", "is", "blue")
 GROWTH = 1.05
-HOSTILE = 1.10  # above the peak of a long file of short rows
+HOSTILE = 1.10  # times the peak of a long file of short rows
+LONG_ROWS = 100  # MB above that: a few rows of 1 MB, and the tokens of one
 
 
 def make_rows(rows: int) -> Iterator[dict[str, object]]:
@@ -116,7 +117,8 @@ def main(rows: str = "50000") -> None:
         for source, code in write_hostile(folder):
             peak = measure(source, folder / f"{source.name}.out.jsonl", code)
             print(f"{source.name}, {source.stat().st_size} bytes: {peak:.0f} MB", flush=True)
-            assert peak <= HOSTILE * highest, f"{source.name}: expected at most {HOSTILE * highest:.0f} MB"
+            most = HOSTILE * highest + (LONG_ROWS if source.suffix == ".csv" else 0)
+            assert peak <= most, f"{source.name}: expected at most {most:.0f} MB"
             source.unlink()
 
 
