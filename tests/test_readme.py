@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from conftest import ROOT, SMALL_BUNDLE
-from pairlift.__main__ import cli
+from pairlift.__main__ import make_cli
 from pairlift_training.recipe import recipe_names
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
 def test_every_command_recipe_and_page_it_names_is_there() -> None:
     blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
     commands = set(re.findall(r"^pairlift (\w+)", blocks, re.MULTILINE))
-    assert commands == set(cli.commands)
+    assert commands == set(make_cli().commands)
     assert all(f"`{name}`" in README for name in recipe_names())
     pages = re.findall(r"\]\((docs/[^)]+)\)", README)
     assert pages

@@ -4,40 +4,48 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
-import click
+from pairlift.signals import end_on_signals
+
+if TYPE_CHECKING:
+    import click
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-from pairlift_export.cli import COMMANDS as EXPORT
-from pairlift_training.cli import COMMANDS as TRAINING
 
-from pairlift.cli import COMMANDS as RUNNER
-from pairlift.console import run_command
-from pairlift.version import __version__
+def make_cli() -> click.Group:
+    """Return the command line."""
+    import click
+    from pairlift_export.cli import COMMANDS as EXPORT
+    from pairlift_training.cli import COMMANDS as TRAINING
 
+    from pairlift.cli import COMMANDS as RUNNER
+    from pairlift.version import __version__
 
-class InOrder(click.Group):
-    """Lists the commands in the order a user meets them."""
+    class InOrder(click.Group):
+        """Lists the commands in the order a user meets them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names as they were added."""
-        return list(self.commands)
+        def list_commands(self, ctx: click.Context) -> list[str]:
+            """Return the names as they were added."""
+            return list(self.commands)
 
+    @click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+    @click.version_option(__version__, prog_name="pairlift")
+    def cli() -> None:
+        """Lift a KerasHub sentence-pair classifier out of Keras: train it, export it with a proof, score anywhere."""
 
-@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="pairlift")
-def cli() -> None:
-    """Lift a KerasHub sentence-pair classifier out of Keras: train it, export it with a proof, score anywhere."""
-
-
-for command in (*TRAINING, *EXPORT, *RUNNER):
-    cli.add_command(command)
+    for command in (*TRAINING, *EXPORT, *RUNNER):
+        cli.add_command(command)
+    return cli
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(run_command(lambda: cli.main(standalone_mode=False)))
+    end_on_signals()  # before anything is imported that a signal could break off in the middle
+    from pairlift.console import run_command
+
+    sys.exit(run_command(lambda: make_cli().main(standalone_mode=False)))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from types import FrameType
-from typing import NoReturn
 
 import click
 
@@ -21,7 +19,6 @@ EXTRAS = {"train": "training", "export": "export", "evaluate": "training"}
 def run_command(command: Callable[[], object]) -> int:
     """Run a command and return its exit code; errors go to stderr, one line each, a bug with its traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    signal.signal(signal.SIGTERM, _stop)
     try:
         result = command()
         sys.stdout.flush()
@@ -62,7 +59,3 @@ def report(error: PairliftError) -> int:
     """Print an error's line and return its exit code."""
     click.echo("error: " + " ".join(str(error).split()), err=True)
     return error.exit_code
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise Stopped(number)

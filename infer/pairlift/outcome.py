@@ -43,7 +43,10 @@ def describe(outcome: Outcome, output: str) -> str:
         return f"{line}; it was complete already"
     if run.resumed:
         line += f"; {run.resumed} rows were done by an earlier run"
-    predicted = ", ".join(f"{name} {n} ({n / max(1, totals.scored):.1%})" for name, n in totals.predicted.items())
+    names = outcome.manifest.labels if outcome.manifest else tuple(totals.predicted)
+    predicted = ", ".join(
+        f"{name} {totals.predicted[name]} ({_share(totals.predicted[name], totals)})" for name in names
+    )
     lines = [
         line,
         f"labels   {predicted}",
@@ -59,3 +62,7 @@ def describe(outcome: Outcome, output: str) -> str:
             f"output   {manifest.output_size} bytes, sha256 {manifest.output_sha256}",
         ]
     return "\n".join(lines)
+
+
+def _share(count: int, totals: Tally) -> str:
+    return f"{count / max(1, totals.scored):.1%}"

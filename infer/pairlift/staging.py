@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pairlift.errors import DestinationError, StorageError, UsageError
+from pairlift.signals import raised_signals
 
 
 def check_destination(path: Path, marker: str, force: bool) -> None:
@@ -49,7 +50,7 @@ def staged_directory(path: Path, marker: str, force: bool = False) -> Iterator[P
         StorageError: The directory cannot be written.
     """
     check_destination(path, marker, force)
-    with storage_errors(path):
+    with raised_signals(), storage_errors(path):
         stage = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
         try:
             yield stage

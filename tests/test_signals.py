@@ -1,0 +1,57 @@
+"""A signal ends a command with its code and one line, wherever it comes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pairlift.errors import SIGNALLED
+
+KILL = "os.kill(os.getpid(), signal.{name})"
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_an_import_is_one_line(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "slow.py").write_text(
+        f"import os, signal\ntry:\n    os.kill(os.getpid(), {int(number)})\nexcept BaseException:\n    raise ImportError\n"
+    )
+    done = run(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from pairlift.signals import end_on_signals; end_on_signals(); import slow"
+    )
+    assert done.returncode == SIGNALLED + number
+    assert done.stderr == f"stopped by {number.name}; nothing was left half-written\n"
+
+
+def test_the_command_is_ready_for_signals_before_it_imports_what_takes_long() -> None:
+    done = run("import sys, pairlift.__main__; print(*sys.modules)")
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"numpy", "click", "onnxruntime", "tokenizers", "orjson", "tqdm"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_staged_directory_is_removed_by_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    done = run(
+        "import os, signal, sys, time\nfrom pathlib import Path\nfrom pairlift.signals import end_on_signals\nend_on_signals()\n"
+        "from pairlift.console import run_command\nfrom pairlift.staging import staged_directory\n"
+        f"def work():\n    with staged_directory(Path({str(tmp_path / 'made')!r}), 'mark'):\n"
+        f"        os.kill(os.getpid(), {int(number)})\n        time.sleep(60)\nsys.exit(run_command(work))"
+    )
+    assert (done.returncode, done.stderr) == (SIGNALLED + number, f"stopped by {number.name}; nothing was left half-written\n")  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    done = run(
+        "import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from pairlift.signals import end_on_signals, noted_signals\nend_on_signals()\n"
+        "with noted_signals() as noted:\n    os.kill(os.getpid(), signal.SIGINT)\nprint(noted)"
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n")
