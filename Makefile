@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= out/run
 BUNDLE ?= out/bundle
+MINUTES ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help export test lint bench crash format clean
+.PHONY: help export test lint bench crash faults races memory soak format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 18
@@ -52,10 +53,23 @@ lint: $(VENV)/installed ## Run ruff and mypy
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers.txt
 	@touch $@
 
-crash: $(VENV)/installed ## Kill, and fail, a job at every system call that matters, and resume it (needs strace)
+crash: $(VENV)/installed ## Kill a job at every system call that matters, and resume it (needs strace)
 	$(BIN)/python tests/sweeps/crash.py kill
+	$(BIN)/python tests/sweeps/crash.py kill real 60
+
+faults: $(VENV)/installed ## Have storage fail at every such call, be full, be read-only (needs strace and root)
 	$(BIN)/python tests/sweeps/crash.py ENOSPC
 	$(BIN)/python tests/sweeps/crash.py EIO
+	$(BIN)/python tests/sweeps/storage.py
+
+races: $(VENV)/installed ## Two jobs on one output, and inputs that change, 200 rounds
+	$(BIN)/python tests/sweeps/races.py 200
+
+memory: $(VENV)/installed ## Peak memory against ten times the rows, and against hostile files
+	$(BIN)/python tests/sweeps/memory.py
+
+soak: $(VENV)/installed ## Kill and resume jobs at random for an hour; MINUTES=15 for less
+	$(BIN)/python benchmarks/soak.py $(MINUTES)
 
 bench: $(VENV)/installed .venv-peers/installed ## Measure beside sentence-transformers, optimum and others (an hour)
 	$(BIN)/python benchmarks/peers.py tiny
