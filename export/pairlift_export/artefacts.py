@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pairlift.encoder import read_keras_preprocessor
 from pairlift.golden import dump_golden, make_golden
 from pairlift.machine import read_cpu, read_cpu_flags, read_onnxruntime_build
 from pairlift.manifest import GOLDEN, PARITY, PARITY_PAGE, SAVED_MODEL, TOKENIZER
-from pairlift.scorer import Scorer
+from pairlift.scorer import Scorer, softmax
 from pairlift_export.certificate import Parity
 from pairlift_export.contents import FILES, FP32, INT8, add_variant, draft_manifest, write_manifest
 from pairlift_export.graphs import make_graph, save_graph
@@ -51,14 +52,14 @@ def write_artefacts(job: ExportJob) -> list[str]:
     proof.check(FP32, results[FP32], reference, stage / FILES[FP32])
     crossed = proof.cross_check(scorer)
     token_ids = scorer.token_ids(proof.golden_texts)
-    scores = {FP32: scorer.score(proof.golden_texts)}
+    logits = {FP32: scorer.logits(proof.golden_texts)}
     scorer.close()
     del scorer, reference
 
     attempt = make_int8(job, route, proof, manifest)
     if attempt.result is not None:
         manifest, results[INT8] = attempt.manifest, attempt.result
-        scores[INT8] = attempt.scores
+        logits[INT8] = attempt.logits
     parity = Parity(
         model=job.source.name,
         model_sha256=job.source.model_sha256,
@@ -83,6 +84,9 @@ def write_artefacts(job: ExportJob) -> list[str]:
     )
     (stage / PARITY).write_bytes(record.dump(parity))
     (stage / PARITY_PAGE).write_text(draw_page(parity), encoding="utf-8")
+    # Held to Keras without it, for Keras knows no temperature; from here on the bundle has it.
+    scores = {name: softmax(found, job.temperature) for name, found in logits.items()}
+    manifest = dataclasses.replace(manifest, temperature=job.temperature)
     (stage / GOLDEN).write_bytes(dump_golden(make_golden(proof.golden_texts, token_ids, scores)))
     for name in scores:
         manifest = add_variant(manifest, name, route, results[name].probabilities.max, parity.pairs)

@@ -27,11 +27,11 @@ BATCH_ROWS = 32
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """What came of it: the manifest that lists the variant, its parity and its scores of the golden pairs; or the fault."""
+    """What came of it: the manifest that lists the variant, its parity and its logits of the golden pairs; or the fault."""
 
     manifest: Manifest
     result: ArtefactParity | None = None
-    scores: Probabilities = dataclasses.field(default_factory=lambda: np.empty((0, 0), np.float32))
+    logits: Probabilities = dataclasses.field(default_factory=lambda: np.empty((0, 0), np.float32))
     fault: str = ""
 
 
@@ -53,11 +53,11 @@ def make_int8(job: ExportJob, route: str, proof: Proof, manifest: Manifest) -> A
         save_graph(quantise(model, ranges, tables), path)
         listed = write_manifest(stage, add_variant(manifest, INT8, route))
         scorer = Scorer(Bundle.open(stage), INT8)
-        result, scores = proof.hold_variant(scorer, job.gate), scorer.score(proof.golden_texts)
+        result, logits = proof.hold_variant(scorer, job.gate), scorer.logits(proof.golden_texts)
         scorer.close()
         fault = proof.find_fault(INT8, result) or ""
         if not fault:
-            return Attempt(manifest=listed, result=result, scores=scores)
+            return Attempt(manifest=listed, result=result, logits=logits)
         path.unlink()
         write_manifest(stage, manifest)
     return _fail(job, manifest, fault)

@@ -27,6 +27,7 @@ class ExportJob:
         calibration: Pairs to measure the ranges of activations on; not the proof's, where there were enough.
         int8: Whether the int8 variant is made: None leaves it out when its gate fails, True fails then.
         gate: What int8 may do.
+        temperature: What logits are divided by in the bundle.
         source: What the manifest says of the model.
     """
 
@@ -41,4 +42,5 @@ class ExportJob:
     calibration: tuple[LabelledPair, ...] = ()
     int8: bool | None = None
     gate: Gate = DEFAULT_GATE
+    temperature: float = 1.0
     source: Source

@@ -149,5 +149,7 @@ def _check_manifest(manifest: Manifest, root: Path) -> None:
         raise BundleError(f"{where}: fields: found {list(manifest.fields)}, expected two different names")
     if len(manifest.labels) < 2 or len(set(manifest.labels)) != len(manifest.labels):
         raise BundleError(f"{where}: labels: found {list(manifest.labels)}, expected two or more different names")
+    if not 0 < manifest.temperature < float("inf"):
+        raise BundleError(f"{where}: temperature: found {manifest.temperature}, expected a number above 0")
     if manifest.activation != "softmax":
         raise BundleError(f"{where}: activation: found {manifest.activation!r}, expected 'softmax'")

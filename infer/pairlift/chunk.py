@@ -97,6 +97,7 @@ class _Running:
         self.rows: list[Row] = []
         self._number = number
         self._labels = scorer.labels
+        self._temperature = scorer.temperature
         self._good: list[Row] = []
         self._errors: dict[int, RowError] = {}
         self._windows: list[Pending] = []
@@ -132,7 +133,7 @@ class _Running:
                 )
             logits, good = logits[finite], [good[i] for i in np.flatnonzero(finite).tolist()]
         predictions = [self._labels[i] for i in logits.argmax(axis=1).tolist()]
-        written = writer.write(good, predictions, softmax(logits))
+        written = writer.write(good, predictions, softmax(logits, self._temperature))
         predicted = Counter(predictions)
         for i, error in written.errors.items():
             self._errors[good[i].number] = error

@@ -123,6 +123,7 @@ def inspect(bundle: str, as_json: bool) -> None:
     click.echo(f"length    {packing.sequence_length} tokens, truncation {packing.truncation}")
     click.echo(
         f"inputs    {', '.join(f'{i.name} {i.dtype}' for i in manifest.inputs)}; output {manifest.output}, {manifest.activation}"
+        + (f" of logits by {manifest.temperature:.4g}" if manifest.temperature != 1 else "")
     )
     for name, variant in sorted(manifest.variants.items()):
         size = sum(f.size for f in manifest.groups[name])

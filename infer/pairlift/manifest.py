@@ -74,6 +74,7 @@ class Manifest:
         labels: Label names in the order of the head's outputs.
         fields: The fields of a pair in the order of the segments.
         activation: What turns logits into probabilities: `softmax` over the classes.
+        temperature: What logits are divided by before that; 1 where the run was not calibrated.
         packing: Sequence length, truncation, special ids.
         inputs: What the graph takes.
         output: The name of the graph's output: logits, float32, shape (batch, labels).
@@ -83,11 +84,12 @@ class Manifest:
         groups: Every file but this one, by group: `runtime`, one group for each variant, `proof`, `saved_model`.
     """
 
-    format: int = 1
+    format: int = 2
     architecture: str
     labels: tuple[str, ...]
     fields: tuple[str, ...]
     activation: str
+    temperature: float = 1.0
     packing: Packing
     inputs: tuple[GraphInput, ...]
     output: str

@@ -30,6 +30,7 @@ class Scorer:
         bundle: The bundle.
         variant: The variant's name.
         labels: Label names, in the order of the columns of `score`.
+        temperature: What logits are divided by before the softmax.
         threads: How many batches are computed at once.
     """
 
@@ -51,6 +52,7 @@ class Scorer:
         self.bundle = bundle
         self.variant = variant
         self.labels = manifest.labels
+        self.temperature = manifest.temperature
         self._encoder = PairEncoder(bundle.encoder_record)
         name = manifest.variants[variant].file
         self._session = open_session(bundle.read(name), str(bundle.path / name))
@@ -76,7 +78,7 @@ class Scorer:
             RowError: A text is not a string, or holds a lone surrogate.
             BundleError: The graph's output does not match the manifest.
         """
-        return softmax(self.logits(pairs))
+        return softmax(self.logits(pairs), self.temperature)
 
     def logits(self, pairs: Sequence[Any]) -> Probabilities:
         """Return the logits of sentence pairs, float32, shape (len(pairs), n_labels); otherwise as `score`."""
@@ -195,9 +197,10 @@ def cut_batches(widths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         yield from (rows[i : i + step] for i in range(0, len(rows), step))
 
 
-def softmax(logits: Probabilities) -> Probabilities:
-    """Return the softmax over the classes (the last axis), float32; each row sums to one."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
+def softmax(logits: Probabilities, temperature: float = 1.0) -> Probabilities:
+    """Return the softmax over the classes (the last axis) of logits by a temperature, float32; each row sums to one."""
+    cooled = logits / np.float32(temperature)
+    shifted = cooled - cooled.max(axis=-1, keepdims=True)
     exponentials = np.exp(shifted)
     probabilities: Probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return probabilities

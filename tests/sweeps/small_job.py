@@ -28,6 +28,7 @@ class StubScorer:
     labels = ("no", "yes")
     variant = "fp32"
     threads = 1
+    temperature = 1.0
     bundle = SimpleNamespace(digest="0" * 64, manifest=SimpleNamespace(fields=("premise", "hypothesis")))
 
     def submit(self, pairs: list[tuple[str, str]]) -> Any:
