@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
-from pairlift import Scorer, chunk, job, source
+from pairlift import Scorer, chunk
 from pairlift.counts import Counts, Tally
 from pairlift.job import score_file
 from pairlift.progress import LINE_SECONDS, Log, Step, make_progress
@@ -55,8 +55,7 @@ def test_the_manifest_counts_what_was_there(bundle: Path, pairs: Path, tmp_path:
 def test_totals_are_the_same_after_a_stop(
     bundle: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (chunk, job, source):
-        monkeypatch.setattr(module, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 2)
     scorer = Scorer.open(bundle)
     whole = score_file(scorer, str(pairs), str(tmp_path / "whole.jsonl"))
 

@@ -7,6 +7,8 @@ import decimal
 import hashlib
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pairlift import formats
 from pairlift.errors import InputError, UsageError
-from pairlift.formats.parquet import ParquetReader, infer_schema
+from pairlift.formats.parquet import ParquetReader
+from pairlift.formats.parquet_writer import infer_schema
 from pairlift.formats.row import Row
 
 ADDED = ["prediction", "p_entailment", "p_neutral", "p_contradiction"]
@@ -250,6 +253,101 @@ def test_a_part_and_a_file_are_the_same_bytes_every_time(tmp_path: Path) -> None
         digests.add((hashlib.sha256(part).hexdigest(), hashlib.sha256((tmp_path / "whole").read_bytes()).hexdigest()))
     assert len(digests) == 1
     assert pq.ParquetFile(tmp_path / "whole").metadata.num_row_groups == 3
+
+
+@pytest.mark.parametrize("texts", [pa.array([b"a"]), pa.array([datetime.date(2020, 1, 1)]), pa.array([1])])
+def test_a_text_column_of_another_type_is_a_usage_error(
+    pairlift: Run, bundle: Path, tmp_path: Path, texts: pa.Array
+) -> None:
+    pq.write_table(pa.table({"premise": texts, "hypothesis": ["b"]}), tmp_path / "in.parquet")
+    done = pairlift("score", bundle, tmp_path / "in.parquet", tmp_path / "out.csv")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert f"column 'premise' has the type {texts.type}, expected string" in done.stderr
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())])
+def test_texts_may_have_any_of_arrows_types_for_text(pairlift: Run, bundle: Path, tmp_path: Path, kind: Any) -> None:
+    texts = (
+        pa.array(["a dog", "a cat", None]).cast(kind)
+        if kind != pa.string_view()
+        else pa.array(["a dog", "a cat", None], kind)
+    )
+    pq.write_table(pa.table({"premise": texts, "hypothesis": ["x", "y", "z"]}), tmp_path / "in.parquet")
+    assert pairlift("score", bundle, tmp_path / "in.parquet", tmp_path / "out.parquet").returncode == 1
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found["premise"].to_pylist() == ["a dog", "a cat"]
+    assert found.schema.field("premise").type == pq.read_table(tmp_path / "in.parquet").schema.field("premise").type
+
+
+def test_old_times_far_from_now_stay_what_they_are(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
+    times = pa.array([datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31)], pa.timestamp("us"))
+    given = pa.table({"premise": ["a", "b"], "hypothesis": ["c", "d"], "time": times})
+    pq.write_table(given, tmp_path / "in.parquet", use_deprecated_int96_timestamps=True, store_schema=False)
+    for suffix in (".parquet", ".csv"):
+        assert pairlift("score", bundle, tmp_path / "in.parquet", tmp_path / f"out{suffix}").returncode == 0
+    assert pq.read_table(tmp_path / "out.parquet")["time"].to_pylist() == times.to_pylist()
+    assert "9999-12-31 00:00:00" in (tmp_path / "out.csv").read_text()
+
+
+EXOTIC = {
+    "decimals": pa.array([[decimal.Decimal("1.5")], None]),
+    "binaries": pa.array([[b"\xff"], None]),
+    "inside": pa.array([{"b": b"\xff", "n": float("nan")}, None]),
+    "map": pa.array([[("k", decimal.Decimal("1.5"))], None], pa.map_(pa.string(), pa.decimal128(3, 1))),
+    "durations": pa.array([[datetime.timedelta(seconds=1)], None]),
+    "nanoseconds": pa.array([[1], None], pa.list_(pa.timestamp("ns"))),
+    "nowhere": pa.array([1, None], pa.timestamp("us", "Foo/Bar")),
+    "bytes": pa.array([b"\xff", None]).dictionary_encode(),
+    "view": pa.array([b"\xff", None], pa.binary_view()),
+    "ids": pa.array([b"0123456789abcdef", None], pa.uuid()),
+    "half": pa.array([np.float16(1.5), None], pa.float16()),
+    "nothing": pa.nulls(2),
+    "large": pa.array([2**64 - 1, None], pa.uint64()),
+}
+
+
+@pytest.mark.parametrize("name", EXOTIC)
+def test_a_column_of_whatever_type_passes_through(pairlift: Run, bundle: Path, tmp_path: Path, name: str) -> None:
+    given = pa.table({"premise": ["a", "b"], "hypothesis": ["c", "d"], name: EXOTIC[name]})
+    pq.write_table(given, tmp_path / "in.parquet")
+    given = pq.read_table(tmp_path / "in.parquet")
+    done = pairlift("score", bundle, tmp_path / "in.parquet", tmp_path / "out.parquet")
+    assert done.returncode == 0, done.stderr
+    found = pq.read_table(tmp_path / "out.parquet").select(given.schema.names)
+    assert found.schema.equals(given.schema)
+    assert found[name].to_string() == given[name].to_string()
+    for suffix in (".csv", ".jsonl"):
+        done = pairlift("score", bundle, tmp_path / "in.parquet", tmp_path / f"out{suffix}")
+        assert done.returncode in (0, 1), done.stderr
+        assert done.returncode == 0 or "unwritable 1" in done.stderr
+    assert "null" not in (tmp_path / "out.csv").read_text(), "NaN became null"
+
+
+def test_a_chunk_of_rejected_rows_is_no_part(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
+    texts = pa.array([None, None], pa.string())
+    pq.write_table(
+        pa.table({"premise": texts, "hypothesis": texts, "ids": pa.nulls(2, pa.list_(pa.uuid()))}),
+        tmp_path / "in.parquet",
+    )
+    done = pairlift("score", bundle, tmp_path / "in.parquet", tmp_path / "out.parquet")
+    assert done.returncode == 1, done.stderr
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
+
+
+def test_a_small_file_of_large_rows_is_read_in_small_steps(tmp_path: Path) -> None:
+    large = "x" * (2 << 20)
+    pq.write_table(
+        pa.table({"premise": [large] * 300, "hypothesis": ["a"] * 300}), tmp_path / "in.parquet", compression="zstd"
+    )
+    assert (tmp_path / "in.parquet").stat().st_size < 10_000
+    code = (
+        "import sys; from pairlift import formats; from pairlift.machine import read_peak_memory\n"
+        "reasons = {row.error.reason for row in formats.read_rows(sys.argv[1])}; print(reasons, read_peak_memory() < 900e6)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "in.parquet")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "{'too_long'} True\n", done.stdout + done.stderr
 
 
 def test_columns_that_were_never_seen_are_text() -> None:

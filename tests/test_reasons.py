@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 from conftest import ROOT, Run
@@ -125,11 +128,92 @@ def test_an_integer_of_any_size_is_the_same_in_csv(tmp_path: Path) -> None:
     assert writer.spell(row, "yes", []) == f"{2**90},[{2**90}],1.5,-{2**63},yes\n".encode()  # type: ignore[attr-defined]
 
 
+def test_numbers_and_nested_values_of_json_lines_are_the_same_text_in_csv(tmp_path: Path) -> None:
+    values = [
+        "-0",
+        "0.1000000000000000055511151231257827",
+        "12345678901234567.0",
+        "1E5",
+        '[1.10, {"a" : -0}]',
+        "true",
+        "1e400",
+    ]
+    text = ", ".join(f'"k{i}"\t: {value}' for i, value in enumerate(values))
+    (tmp_path / "in.jsonl").write_text(f'{{ {text}, "s": "a\\u0062\\"c", "n" :null }}')
+    row = next(formats.read_rows(str(tmp_path / "in.jsonl")))
+    names = (*(f"k{i}" for i in range(len(values))), "s", "n")
+    writer = formats.make_writer(Format(".tsv", quoted=False), Columns(given=names, added=("p",)))
+    assert row.error is None
+    assert writer.spell(row, "yes", []).decode().split("\t") == [*values, 'ab"c', "", "yes\n"]  # type: ignore[attr-defined]
+
+
+def test_a_carriage_return_before_the_line_end_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes(b"a,b\n1,x\r\r\n2,y\r\n")
+    rows = list(formats.read_rows(str(tmp_path / "in.csv")))
+    assert [str(row.error) for row in rows] == ["bad_csv: a carriage return inside an unquoted field", "None"]
+    assert rows[1].values == {"a": "2", "b": "y"}
+
+
+def test_a_line_that_is_too_long_inside_a_quoted_record_is_not_cut(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes(b'a,b\n1,"x\n' + b"z" * (2 * MAX_LINE) + b'"\n2,y\n')
+    rows = list(formats.read_rows(str(tmp_path / "in.csv")))
+    assert [row.error.reason if row.error else None for row in rows] == ["bad_csv", "too_long", None]
+
+
+def test_a_row_that_is_rejected_decides_no_column_and_no_type(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
+    bad = '{"premise": 5, "hypothesis": "a cat", "other": 1}\n'
+    (tmp_path / "in.jsonl").write_text(GOOD + bad + GOOD)
+    code, rejects = score(pairlift, bundle, tmp_path / "in.jsonl", tmp_path / "out.parquet")
+    assert (code, rejects) == (1, {1: "not_text: premise: found int, expected a string"})
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found.schema.names[:3] == ["premise", "hypothesis", "prediction"]
+    assert found["premise"].to_pylist() == ["a dog", "a dog"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (gzip.compress(b"{}"), r"in\.jsonl: is gzip \(\.gz\), expected text; give the file that extension"),
+        (zstd.compress(b"{}"), r"in\.jsonl: is zstd \(\.zst\), expected text"),
+        (b"PAR1\x15\x04", r"in\.jsonl: is Parquet \(\.parquet\), expected text"),
+    ],
+)
+def test_a_packed_file_under_a_plain_name_is_named(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "in.jsonl").write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        list(formats.read_rows(str(tmp_path / "in.jsonl")))
+
+
+def test_hostile_files_take_time_in_proportion_to_their_size(tmp_path: Path) -> None:
+    """Each of these took a minute when something in it was looked at once for each row, column or key."""
+    (tmp_path / "quote.csv").write_bytes(b'a,b\n"1,2\n' + b"a,b\n" * 262_144)
+    (tmp_path / "wide.csv").write_bytes(",".join(f"c{i}" for i in range(60_000)).encode() + b"\n")
+    keys = ",".join(f'"k{i}":1' for i in range(60_000))
+    (tmp_path / "keys.jsonl").write_text(f'{{{keys},"k59999":2}}\n')
+    code = (
+        "import sys; from pairlift import formats; print([sum(1 for _ in formats.read_rows(n)) for n in sys.argv[1:]])"
+    )
+    names = [str(tmp_path / name) for name in ("quote.csv", "wide.csv", "keys.jsonl")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *names], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.stdout == "[262145, 0, 1]\n", done.stderr
+
+
+def test_a_rejected_row_keeps_nothing_but_itself(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text("{broken\n")
+    (tmp_path / "in.csv").write_text('a,b\n1,"x" y\n')
+    for name in ("in.jsonl", "in.csv"):
+        row = next(formats.read_rows(str(tmp_path / name)))
+        assert row.error is not None
+        assert (row.error.__traceback__, row.error.__context__) == (None, None)
+
+
 def test_a_value_that_cannot_be_spelt_as_json_is_a_row_error(tmp_path: Path) -> None:
     nested: list[object] = []
     for _ in range(5000):
         nested = [nested]
-    row = Row(number=0, line=1, start=0, end=1, values={"a": nested}, raw="")
+    row = Row(number=0, line=1, start=0, end=1, values={"a": nested}, raw="", batch=object())
     written = formats.make_writer(Format(".csv"), Columns(given=("a",), added=("p",)))
     with pytest.raises(Exception, match="unwritable: a value that JSON cannot hold: "):
         written.spell(row, "yes", [])  # type: ignore[attr-defined]

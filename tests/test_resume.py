@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import pytest
 from conftest import Run
-from pairlift import Scorer, chunk, job, source
+from pairlift import Scorer, chunk
 from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, StorageError
 from pairlift.job import score_file
 from pairlift.journal import JOURNAL, journal_path, remove_journal
@@ -31,8 +31,6 @@ ROWS = 200
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 16 rows, so that 200 rows are 13 of them."""
     monkeypatch.setattr(chunk, "CHUNK_ROWS", 16)
-    monkeypatch.setattr(job, "CHUNK_ROWS", 16)
-    monkeypatch.setattr(source, "CHUNK_ROWS", 16)
 
 
 @pytest.fixture

@@ -43,8 +43,9 @@ def make_cli() -> click.Group:
 def main() -> None:
     """Run the command line and exit with its code."""
     end_on_signals()  # before anything is imported that a signal could break off in the middle
-    from pairlift.console import run_command
+    from pairlift.console import fill_streams, run_command
 
+    fill_streams()
     sys.exit(run_command(lambda: make_cli().main(standalone_mode=False)))
 
 

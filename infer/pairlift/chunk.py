@@ -114,9 +114,9 @@ class _Running:
         pairs = []
         for row in rows:
             try:
-                pairs.append(_read_pair(row, columns))
+                pairs.append(read_pair(row, columns))
             except RowError as error:
-                self._errors[row.number] = error
+                self._errors[row.number] = error.bare()
             else:
                 self._good.append(row)
         return pairs
@@ -154,7 +154,12 @@ class _Running:
         )
 
 
-def _read_pair(row: Row, columns: Mapping[str, str]) -> Pair:
+def read_pair(row: Row, columns: Mapping[str, str]) -> Pair:
+    """Return the two texts of a row.
+
+    Raises:
+        RowError: It cannot be scored.
+    """
     if row.error is not None:
         raise row.error
     texts = []

@@ -20,7 +20,7 @@ VARIANTS = click.Choice(["fp32", "int8"])
     type=click.IntRange(min=1),
     help="Batches computed at once; by default what CPU affinity and quota allow.",
 )
-@click.option("--restart", is_flag=True, help="Begin again, whatever an earlier run of this job had done.")
+@click.option("--restart", is_flag=True, help="Begin an unfinished job again, whatever an earlier run had done.")
 @click.option("--max-rejects", metavar="N|P%", help="Most rows that may be rejected.  [default: any number]")
 @click.option("--no-raw", is_flag=True, help="Keep rejected records out of OUTPUT.rejects.jsonl.")
 @click.option(
@@ -48,6 +48,7 @@ def score(
 
     Example: pairlift score out/bundle pairs.csv scores.csv
     """
+    from pairlift.console import say
     from pairlift.fields import map_fields
     from pairlift.job import score_file
     from pairlift.outcome import describe
@@ -55,11 +56,11 @@ def score(
     from pairlift.rejects import parse_most_rejects
     from pairlift.scorer import Scorer
 
-    most = parse_most_rejects(max_rejects) if max_rejects else None
+    most = parse_most_rejects(max_rejects) if max_rejects is not None else None
     scorer = Scorer.open(bundle, variant, threads)
     if fields and "=" not in fields:
         pairs = map_fields(fields, scorer.bundle.manifest.fields)
-        click.echo("fields: " + ", ".join(f"{field} from {column}" for field, column in pairs.items()), err=True)
+        say("fields: " + ", ".join(f"{field} from {column}" for field, column in pairs.items()))
     progress = None if quiet else make_progress()
     try:
         outcome = score_file(scorer, source, output, fields, progress, restart, most, not no_raw, quoting)
@@ -68,7 +69,7 @@ def score(
             progress.close()
     scorer.close()
     if not quiet:
-        click.echo(describe(outcome, output), err=True)
+        say(describe(outcome, output))
     return 1 if outcome.totals.rejected else 0
 
 

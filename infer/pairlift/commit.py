@@ -15,7 +15,8 @@ from pairlift.digest import sha256_file
 from pairlift.errors import DestinationError, RecordError
 from pairlift.formats.row import Writer
 from pairlift.formats.text import TextWriter
-from pairlift.journal import Identity, Journal
+from pairlift.identity import Identity
+from pairlift.journal import Journal
 from pairlift.staging import sync_directory
 
 
@@ -78,22 +79,34 @@ def read_finished(output: Path, identity: Identity) -> JobManifest | None:
     Raises:
         DestinationError: There is one that another job made, or that has been altered.
     """
-    if not output.exists() and not output.is_symlink():
-        return None
     path = manifest_path(output)
+    if not os.path.lexists(output):
+        if path.exists():
+            _check_ours(path)
+        return None
     try:
         manifest = record.load(JobManifest, path.read_bytes(), str(path))
-    except (FileNotFoundError, RecordError):
+    except (OSError, RecordError):
         raise DestinationError(f"{output}: exists; remove it, or choose another name") from None
     changed = manifest.job.difference(identity)
     if changed:
         raise DestinationError(f"{output}: exists, made by another job: {changed}; remove it, or choose another name")
-    if output.stat().st_size != manifest.output_size:
+    size = output.stat().st_size if output.is_file() else -1
+    if size != manifest.output_size or sha256_file(output) != manifest.output_sha256:
+        what = f"{size} bytes, expected {manifest.output_size}" if size != manifest.output_size else "other bytes"
         raise DestinationError(
-            f"{output}: exists, altered since it was made ({output.stat().st_size} bytes, expected {manifest.output_size}); "
-            "remove it, or choose another name"
+            f"{output}: exists, altered since it was made ({what}); remove it, or choose another name"
         )
     return manifest
+
+
+def _check_ours(path: Path) -> None:
+    try:
+        record.load(JobManifest, path.read_bytes(), str(path))
+    except (OSError, RecordError):
+        raise DestinationError(
+            f"{path}: exists and is no job's manifest, which will stand there; move it, or choose another name"
+        ) from None
 
 
 def commit(
@@ -121,6 +134,8 @@ def commit(
         last_run=last_run,
     )
     _write(listed, lambda file: file.write(record.dump(manifest)))
+    if os.path.lexists(output):
+        raise _made_meanwhile(output)
     if refused.stat().st_size:
         refused.replace(rejects_path(output))
     else:
@@ -132,11 +147,17 @@ def commit(
     return manifest
 
 
+def _made_meanwhile(output: Path) -> DestinationError:
+    return DestinationError(
+        f"{output}: was made by another process meanwhile; remove it and run the same command again: what is done is kept"
+    )
+
+
 def _take_name(whole: Path, output: Path) -> None:
     try:
         os.link(whole, output)  # unlike a rename, never over a file that came meanwhile
     except FileExistsError:
-        raise DestinationError(f"{output}: was made by another process meanwhile; choose another name") from None
+        raise _made_meanwhile(output) from None
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP):
             raise

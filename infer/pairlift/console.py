@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -30,14 +31,14 @@ def run_command(command: Callable[[], object]) -> int:
     except PairliftError as error:
         return report(error)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("stopped by SIGINT; nothing was left half-written", err=True)
+        say("stopped by SIGINT; nothing was left half-written")
         return SIGNALLED + signal.SIGINT
     except Stopped as error:
-        click.echo(str(error), err=True)
+        if error.number == signal.SIGPIPE:  # nobody listens, and nothing is wrong
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        else:
+            say(str(error))
         return SIGNALLED + error.number
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SIGNALLED + signal.SIGPIPE
     except ModuleNotFoundError as error:
         command_name = sys.argv[1] if len(sys.argv) > 1 else ""
         if command_name in EXTRAS and (error.name or "").split(".")[0] not in (
@@ -57,5 +58,26 @@ def run_command(command: Callable[[], object]) -> int:
 
 def report(error: PairliftError) -> int:
     """Print an error's line and return its exit code."""
-    click.echo("error: " + " ".join(str(error).split()), err=True)
+    say("error: " + " ".join(str(error).split()))
     return error.exit_code
+
+
+def say(text: str) -> None:
+    """Print to standard error, if it can be printed to: what is done stays done."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
+
+
+def fill_streams() -> None:
+    """Put something in the place of standard streams that are closed, so that no file of ours gets their numbers.
+
+    What is written to a closed standard output is an error; what is said to a closed standard error is lost.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)

@@ -104,6 +104,11 @@ class RowError(Exception):
         self.reason = reason
         self.detail = detail
 
+    def bare(self) -> RowError:
+        """Return this error without what was at hand when it was raised, which may be as large as the row."""
+        self.__traceback__ = self.__context__ = None
+        return self
+
 
 def missing_extra(command: str, extra: str) -> UsageError:
     """Return the error for a command whose extra is not installed."""

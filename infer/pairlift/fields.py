@@ -94,6 +94,6 @@ def check_columns(columns: Sequence[str], wanted: Mapping[str, str], source: str
     if all(name in columns for name in snli.values()):
         hint = "; for SNLI's own files add --fields " + ",".join(f"{f}={c}" for f, c in snli.items())
     else:
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         hint += " Say which columns hold the texts with --fields " + ",".join(f"{field}=COLUMN" for field in wanted)
     raise UsageError(f"{source}: no column {missing[0]!r}; found {', '.join(columns) or 'none'}{hint}")

@@ -7,22 +7,20 @@ import os
 import sys
 import tempfile
 import time
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from pairlift import formats
-from pairlift.chunk import CHUNK_ROWS, digest_rows, score_chunks
-from pairlift.commit import JobManifest, LastRun, commit, read_finished
+from pairlift.chunk import digest_rows, score_chunks
+from pairlift.commit import JobManifest, LastRun, commit, manifest_path, read_finished, rejects_path
 from pairlift.counts import Tally
 from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, UsageError
-from pairlift.fields import map_fields
-from pairlift.formats import STREAM, Format
+from pairlift.formats import STREAM
 from pairlift.golden import FIRST_ROWS, replay
-from pairlift.journal import Identity, Journal, journal_path, open_journal, remove_journal
-from pairlift.machine import read_cpu, read_peak_memory
+from pairlift.identity import Identity, identify, printable
+from pairlift.journal import Journal, journal_path, open_journal, remove_journal
+from pairlift.machine import read_peak_memory
 from pairlift.outcome import Outcome
 from pairlift.progress import Progress, Step
 from pairlift.rejects import MostRejects
@@ -30,7 +28,6 @@ from pairlift.scorer import Scorer
 from pairlift.signals import noted_signals
 from pairlift.source import Source, open_source
 from pairlift.staging import storage_errors
-from pairlift.version import read_versions
 
 
 def score_file(
@@ -74,44 +71,53 @@ def score_file(
     if output == STREAM:
         replay(scorer, FIRST_ROWS)
         with formats.open_input(source) as file:
-            return _score_to_stream(scorer, open_source(scorer, file, source, found, written, fields), raw, progress)
+            opened = open_source(scorer, file, source, found, written, fields)
+            return _score_to_stream(scorer, opened, raw, progress, most_rejects)
     path = Path(output)
     _check_place(path, source)
-    with formats.open_input(source) as file:
-        identity = Identity(
-            input=Path(source).name,
-            input_size=0 if source == STREAM else os.fstat(file.fileno()).st_size,
-            input_modified=0 if source == STREAM else os.fstat(file.fileno()).st_mtime_ns,
-            bundle=scorer.bundle.digest,
-            variant=scorer.variant,
-            columns=map_fields(fields, scorer.bundle.manifest.fields),
-            output_format=str(written),
-            quoting=quoting,
-            raw=raw,
-            chunk_rows=CHUNK_ROWS,
-            runtime=_read_runtime(found, written),
-        )
-        manifest = read_finished(path, identity)
+    with formats.open_input(source) as file, storage_errors(output):
+        identity = identify(scorer, file, source, found, written, fields, raw)
+        manifest = _find_finished(path, identity, source, most_rejects)
         if manifest is not None:
             remove_journal(journal_path(path))
             return _finished(manifest)
         replay(scorer, FIRST_ROWS)
         opened = open_source(scorer, file, source, found, written, fields)
-        fresh = restart or source == STREAM  # what comes on standard input comes once
-        with storage_errors(output), open_journal(journal_path(path), identity, fresh) as journal:
-            manifest = read_finished(path, identity)
+        with open_journal(journal_path(path), identity, restart, resumable=source != STREAM) as journal:
+            manifest = _find_finished(path, identity, source, most_rejects)
             if manifest is not None:  # made since the first look
                 journal.remove()
                 return _finished(manifest)
             try:
                 last_run = _run(scorer, opened, journal, raw, progress, most_rejects)
-                _check_unchanged(identity, file, source)
+                _check_unchanged(opened)
                 manifest = commit(journal, identity, path, opened.writer, scorer.labels, last_run)
-            except (InputError, DestinationError):
-                journal.remove()  # to go on would come to the same end
+            except InputError as error:
+                if not (isinstance(error.__cause__, OSError) and error.__cause__.errno):
+                    journal.remove()  # to go on would come to the same end
                 raise
+            except Stopped as stopped:
+                if source != STREAM:
+                    raise
+                journal.remove()
+                raise Stopped(stopped.number, "what came on standard input is not kept; begin again") from None
             journal.remove()
     return Outcome(totals=manifest.totals, last_run=last_run, manifest=manifest)
+
+
+def _find_finished(path: Path, identity: Identity, source: str, most_rejects: MostRejects | None) -> JobManifest | None:
+    """Return the manifest of an output that this very job has made.
+
+    Raises:
+        DestinationError: Another job has made it; what came on standard input is never known to be the same.
+        RejectsError: It has more rejected rows than are allowed now.
+    """
+    if source == STREAM and os.path.lexists(path):
+        raise DestinationError(f"{path}: exists; remove it, or choose another name")
+    manifest = read_finished(path, identity)
+    if manifest is not None and most_rejects:
+        most_rejects.check(manifest.totals.rejected, manifest.totals.rows, final=True)
+    return manifest
 
 
 def _finished(manifest: JobManifest) -> Outcome:
@@ -139,7 +145,9 @@ def _run(
         _tell(progress, entry.tally, rejected, opened, resumed=True)
     resumed, started = opened.taken, time.monotonic()
     with noted_signals() as signals:
-        chunks = score_chunks(scorer, rows, len(journal.entries), opened.name, opened.columns, opened.writer, raw)
+        chunks = score_chunks(
+            scorer, rows, len(journal.entries), printable(opened.name), opened.columns, opened.writer, raw
+        )
         for chunk in chunks:
             journal.add(chunk)
             rejected.update(chunk.tally.rejected)
@@ -171,44 +179,53 @@ def _measure_run(scorer: Scorer, resumed: int, rows: int, started: float) -> Las
     )
 
 
-def _read_runtime(*used: Format) -> dict[str, str]:
-    """Return the versions that decide an output's bytes, and the processor's name."""
-    packages = ["onnxruntime", "tokenizers", "numpy"]
-    packages += ["pyarrow"] if any(f.kind == formats.PARQUET for f in used) else []
-    packages += ["backports.zstd"] if any(f.compression == ".zst" for f in used) else []
-    versions = read_versions(packages)
-    if any(f.compression == ".gz" for f in used):
-        versions["zlib"] = zlib.ZLIB_RUNTIME_VERSION
-    return {**versions, "cpu": read_cpu()}
-
-
-def _check_unchanged(identity: Identity, file: BinaryIO, source: str) -> None:
-    if source == STREAM:
+def _check_unchanged(opened: Source) -> None:
+    """Hold the input to what it was when it was opened."""
+    if opened.name == STREAM:
         return
-    for stat in (os.fstat(file.fileno()), Path(source).stat()):
-        if (stat.st_size, stat.st_mtime_ns) != (identity.input_size, identity.input_modified):
-            raise InputError(f"{source}: changed while it was read; run again when it is complete")
+    try:
+        now = Path(opened.name).stat()
+    except OSError as error:
+        raise InputError(
+            f"{opened.name}: was removed while it was read; bring it back and run the same command again"
+        ) from error
+    for stat in (os.fstat(opened.file.fileno()), now):
+        if (stat.st_size, stat.st_mtime_ns) != (opened.size, opened.modified):
+            raise InputError(f"{opened.name}: changed while it was read; run again when it is complete")
 
 
 def _check_place(path: Path, source: str) -> None:
     if not path.parent.is_dir():
         raise UsageError(f"{path}: the folder {path.parent} does not exist; make it first")
-    if source != STREAM and path.parent.resolve() / path.name == Path(source).resolve():
-        raise UsageError(f"{path}: is the input; choose another name for the output")
+    beside = (path, manifest_path(path), rejects_path(path), journal_path(path))
+    longest, most = max(len(os.fsencode(each.name)) for each in beside), os.pathconf(path.parent, "PC_NAME_MAX")
+    if longest > most:
+        raise UsageError(
+            f"{path}: a name {longest - most} bytes too long for the files that go with it; choose a shorter one"
+        )
+    if source != STREAM and Path(source).resolve() in [each.parent.resolve() / each.name for each in beside]:
+        raise UsageError(f"{path}: {source} is the input, and would be written to; choose another name for the output")
 
 
-def _score_to_stream(scorer: Scorer, opened: Source, raw: bool, progress: Progress | None) -> Outcome:
+def _score_to_stream(
+    scorer: Scorer, opened: Source, raw: bool, progress: Progress | None, most_rejects: MostRejects | None
+) -> Outcome:
     """Write to standard output, which cannot be resumed; rejected rows are told at the end."""
     tally, started = Tally(), time.monotonic()
     with storage_errors("standard output"), tempfile.TemporaryFile() as rejects:
         sys.stdout.buffer.write(opened.writer.header)
-        for chunk in score_chunks(scorer, opened.take(), 0, opened.name, opened.columns, opened.writer, raw):
+        for chunk in score_chunks(scorer, opened.take(), 0, printable(opened.name), opened.columns, opened.writer, raw):
             sys.stdout.buffer.write(chunk.output)
             rejects.write(chunk.rejects)
             tally += chunk.tally
             _tell(progress, chunk.tally, tally.rejected, opened)
+            if most_rejects:
+                most_rejects.check(tally.rejected, tally.rows, final=False)
         sys.stdout.buffer.flush()
         rejects.seek(0)
         for line in rejects:
             sys.stderr.write(f"rejected: {line.decode()}")
+    if most_rejects:
+        most_rejects.check(tally.rejected, tally.rows, final=True)
+    _check_unchanged(opened)
     return Outcome(totals=tally, last_run=_measure_run(scorer, 0, tally.rows, started))

@@ -9,72 +9,39 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 
 from pairlift.chunk import Chunk
 from pairlift.counts import Tally
-from pairlift.errors import ChangedError, DestinationError, RecordError
+from pairlift.digest import sha256_bytes, sha256_file
+from pairlift.errors import ChangedError, RecordError
+from pairlift.identity import Identity
+from pairlift.lock import locked_directory
 from pairlift.record import load
 from pairlift.staging import sync_directory
 
 JOURNAL = "journal.jsonl"
 LOCK = "lock"
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """All that decides the bytes of an output.
-
-    Attributes:
-        input: The input's name, without its folders.
-        input_size: Bytes.
-        input_modified: Nanoseconds since 1970.
-        bundle: The digest of the bundle.
-        variant: The variant.
-        columns: The column of each field.
-        output_format: The extension of the output.
-        quoting: The option `--quoting`.
-        raw: Whether rejected records are kept.
-        chunk_rows: Rows of a chunk.
-        runtime: Versions of what computes, and the processor.
-    """
-
-    format: int = 1
-    input: str
-    input_size: int
-    input_modified: int
-    bundle: str
-    variant: str
-    columns: Mapping[str, str]
-    output_format: str
-    quoting: str | None
-    raw: bool
-    chunk_rows: int
-    runtime: Mapping[str, str]
-
-    def difference(self, other: Identity) -> str:
-        """Return what another identity has different, in words, or nothing."""
-        fields = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) != getattr(other, f.name)]
-        return ", ".join(
-            f"{name.replace('_', ' ')} (was {getattr(self, name)}, is {getattr(other, name)})" for name in fields
-        )
+OWN_NAMES = re.compile(r"lock|journal\.jsonl|output|rejects|manifest|\d{8}\.(part|rejects)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A chunk that is done; fields as in `Chunk`, and the sizes of its files in bytes."""
+    """A chunk that is done; fields as in `Chunk`, and its files by size in bytes and sha256."""
 
     format: int = 1
     chunk: int
     tally: Tally
     source: str
     output_size: int
+    output_sha256: str
     rejects_size: int
+    rejects_sha256: str
 
 
 class Journal:
@@ -102,7 +69,9 @@ class Journal:
             tally=chunk.tally,
             source=chunk.source,
             output_size=len(chunk.output),
+            output_sha256=sha256_bytes(chunk.output),
             rejects_size=len(chunk.rejects),
+            rejects_sha256=sha256_bytes(chunk.rejects),
         )
         _append_durably(self.path / JOURNAL, entry)
         self.entries.append(entry)
@@ -141,17 +110,27 @@ def remove_journal(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def open_journal(path: Path, identity: Identity, restart: bool) -> Iterator[Journal]:
+def open_journal(path: Path, identity: Identity, restart: bool, resumable: bool = True) -> Iterator[Journal]:
     """Hold a job's directory: a new one, or one that a job of the same identity left.
+
+    Args:
+        path: The directory.
+        identity: The job.
+        restart: Forget what is there, whatever job it is of.
+        resumable: Whether what a job of the same identity has done is of use.
 
     Raises:
         DestinationError: Another process holds it, or the name is taken by something else.
         ChangedError: It is another job's.
     """
-    with _locked(path):
+    with locked_directory(path, LOCK, _is_ours, "output"):
         if restart:
             _clear(path)
-        yield Journal(path, _read_entries(path, identity))
+        entries = _read_entries(path, identity)
+        if entries and not resumable:
+            _clear(path)
+            entries = _read_entries(path, identity)
+        yield Journal(path, entries)
 
 
 def _read_entries(path: Path, identity: Identity) -> list[Entry]:
@@ -180,33 +159,12 @@ def _read_entries(path: Path, identity: Identity) -> list[Entry]:
 
 
 def _is_whole(path: Path, entry: Entry) -> bool:
-    sizes = {"part": entry.output_size, "rejects": entry.rejects_size}
-    files = {path / f"{entry.chunk:08d}.{kind}": size for kind, size in sizes.items()}
-    return all(file.stat().st_size == size if file.exists() else size == 0 for file, size in files.items())
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    while True:
-        if not _is_ours(path):
-            raise DestinationError(f"{path}: exists and is no job's directory; move it, or choose another output")
-        try:
-            path.mkdir(exist_ok=True)
-            descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:
-            continue  # the job that had it is just done
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DestinationError(
-                    f"{path}: another process is at work on this output; wait for it, or choose another name"
-                ) from None
-            if _is_file(path / LOCK, descriptor):
-                yield
-                return
-        finally:
-            os.close(descriptor)
+    files = (("part", entry.output_size, entry.output_sha256), ("rejects", entry.rejects_size, entry.rejects_sha256))
+    for kind, size, digest in files:
+        file = path / f"{entry.chunk:08d}.{kind}"
+        if size and not (file.is_file() and file.stat().st_size == size and sha256_file(file) == digest):
+            return False
+    return True
 
 
 def _is_ours(path: Path) -> bool:
@@ -217,14 +175,7 @@ def _is_ours(path: Path) -> bool:
         return True
     except NotADirectoryError:
         return False
-    return not names or LOCK in names
-
-
-def _is_file(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+    return not names or (LOCK in names and all(map(OWN_NAMES.fullmatch, names)))
 
 
 def _clear(path: Path) -> None:

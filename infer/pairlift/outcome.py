@@ -45,7 +45,7 @@ def describe(outcome: Outcome, output: str) -> str:
         line += f"; {run.resumed} rows were done by an earlier run"
     names = outcome.manifest.labels if outcome.manifest else tuple(totals.predicted)
     predicted = ", ".join(
-        f"{name} {totals.predicted[name]} ({_share(totals.predicted[name], totals)})" for name in names
+        f"{name} {totals.predicted.get(name, 0)} ({_share(totals.predicted.get(name, 0), totals)})" for name in names
     )
     lines = [
         line,

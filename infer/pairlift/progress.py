@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import time
@@ -78,7 +79,8 @@ class Log:
         line += f", {step.rejected:,} rejected, {rate:,.0f} rows/s"
         if step.total and rate:
             line += f", about {_spell_time((step.total - self._done) / rate)} left"
-        print(line, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Do nothing: a log stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from fractions import Fraction
 
 from pairlift.errors import RejectsError, UsageError
 
@@ -14,7 +15,7 @@ class MostRejects:
 
     text: str
     rows: int | None = None
-    share: float | None = None
+    share: Fraction | None = None
 
     def check(self, rejected: Mapping[str, int], rows: int, *, final: bool) -> None:
         """Hold what is rejected so far to the bound; a share is held to at the end alone.
@@ -41,11 +42,11 @@ def parse_most_rejects(text: str) -> MostRejects:
     """
     try:
         if text.endswith("%"):
-            share = float(text[:-1]) / 100
+            share = Fraction(text[:-1]) / 100
             if 0 <= share <= 1:
                 return MostRejects(text, share=share)
         elif int(text) >= 0:
             return MostRejects(text, rows=int(text))
-    except ValueError:
+    except (ValueError, ZeroDivisionError):
         pass
     raise UsageError(f"--max-rejects {text}: expected a number of rows, or a share of them such as 2.5%")

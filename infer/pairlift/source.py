@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-from pairlift import formats
-from pairlift.chunk import CHUNK_BYTES, CHUNK_ROWS, take_rows
-from pairlift.errors import InputError, UsageError
+from pairlift import chunk, formats
+from pairlift.chunk import read_pair, take_rows
+from pairlift.errors import InputError, RowError, UsageError
 from pairlift.fields import check_columns, map_fields
 from pairlift.formats import STREAM, Columns, Format, Reader, Row, Writer
 from pairlift.scorer import Scorer
@@ -27,6 +27,7 @@ class Source:
         rows: Its rows, to be taken once.
         columns: The column of each field.
         writer: The writer of the output.
+        size, modified: Of the file when it was opened, bytes and nanoseconds since 1970.
         taken: How many rows have been read.
     """
 
@@ -36,6 +37,8 @@ class Source:
     rows: Iterator[Row]
     columns: Mapping[str, str]
     writer: Writer
+    size: int
+    modified: int
     taken: int = 0
 
     def take(self) -> Iterator[Row]:
@@ -48,8 +51,9 @@ class Source:
         """Return how many rows there are, or an estimate by the share of the file that is read, or None."""
         if self.reader.count is not None:
             return self.reader.count
-        size = 0 if self.name == STREAM else os.fstat(self.file.fileno()).st_size
-        return max(self.taken, round(self.taken * size / max(1, self.file.tell()))) if size else None
+        if self.name == STREAM:
+            return None
+        return max(self.taken, round(self.taken * self.size / max(1, self.file.tell())))
 
 
 def open_source(
@@ -75,34 +79,51 @@ def open_source(
     rows, first, given = iter(reader), list[Row](), reader.columns
     if given is not None:
         check_columns(given, columns, name)
+        reader.check_texts(columns.values())
         taken = next((column for column in added if column in given), None)
         if taken:
             raise UsageError(f"{name}: has a column {taken!r} already, which the scores need; rename it in the input")
     else:
         keyless = written.kind == ".jsonl"  # each object keeps its own keys, so the first good row tells enough
-        first = _take_first(rows, keyless)
-        good = [row for row in first if row.error is None]
+        kept = _take_first(rows, keyless)
+        good = next((row for row in kept if row.error is None), None)
         if good:
-            check_columns(tuple(good[0].values), columns, f"{name}:{good[0].line}")
+            check_columns(tuple(good.values), columns, f"{name}:{good.line}")
+        first = [row for row in kept if _is_scorable(row, columns)]
         if not keyless:
-            given = tuple(key for key in dict.fromkeys(k for row in good for k in row.values) if key not in added)
+            given = tuple(key for key in dict.fromkeys(k for row in first for k in row.values) if key not in added)
             beyond = next(rows, None)
             if beyond is not None:
                 rows = itertools.chain([beyond], rows)
-                if not good:
+                if not first:
                     raise InputError(
-                        f"{name}: none of the first {len(first)} rows can be read ({first[0].error}), so the columns of the "
-                        "output are not known; mend the input, or write JSONL"
+                        f"{name}: none of the first {len(kept)} rows can be scored ({kept[0].error or 'no texts'}), so the columns "
+                        "of the output are not known; mend the input, or write JSONL"
                     )
-        rows = itertools.chain(first, rows)
+        rows = itertools.chain(kept, rows)
     writer = formats.make_writer(written, Columns(given=given, added=added), reader, first)
-    return Source(name=name, file=file, reader=reader, rows=rows, columns=columns, writer=writer)
+    stat = os.fstat(file.fileno())
+    return Source(
+        name=name, file=file, reader=reader, rows=rows, columns=columns, writer=writer, size=stat.st_size,
+        modified=stat.st_mtime_ns,
+    )  # fmt: skip
 
 
 def _take_first(rows: Iterator[Row], one_is_enough: bool) -> list[Row]:
     if not one_is_enough:
-        return take_rows(rows, CHUNK_ROWS, CHUNK_BYTES)[0]
-    first: list[Row] = []
-    while len(first) < CHUNK_ROWS and not (first and first[-1].error is None) and (row := next(rows, None)):
-        first.append(row)
+        return take_rows(rows, chunk.CHUNK_ROWS, chunk.CHUNK_BYTES)[0]
+    first, size = take_rows(rows, 1, chunk.CHUNK_BYTES)
+    while first and first[-1].error is not None and len(first) < chunk.CHUNK_ROWS and size < chunk.CHUNK_BYTES:
+        taken, more = take_rows(rows, 1, chunk.CHUNK_BYTES)
+        if not taken:
+            break
+        first, size = first + taken, size + more
     return first
+
+
+def _is_scorable(row: Row, columns: Mapping[str, str]) -> bool:
+    try:
+        read_pair(row, columns)
+    except RowError:
+        return False
+    return True

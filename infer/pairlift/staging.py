@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pairlift.errors import DestinationError, StorageError, UsageError
+from pairlift.errors import DestinationError, Stopped, StorageError, UsageError
 from pairlift.signals import raised_signals
 
 
@@ -98,6 +99,8 @@ def storage_errors(path: Path | str) -> Iterator[None]:
     """Turn an `OSError` of the block into a `StorageError` that names the file."""
     try:
         yield
+    except BrokenPipeError as error:
+        raise Stopped(signal.SIGPIPE) from error  # who read standard output has enough
     except OSError as error:
         raise StorageError(
             f"{error.filename or path}: {error.strerror or error}; free space or mend it, then run the same command again"

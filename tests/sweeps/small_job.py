@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from pairlift import chunk, job, source
+from pairlift import chunk, job
 from pairlift.console import run_command
 from pairlift.counts import Counts
 from pairlift.job import score_file
@@ -40,7 +40,7 @@ class StubScorer:
 
 def main(kind: str, pairs: str, output: str) -> int:
     """Run the job, and return the exit code of the command."""
-    chunk.CHUNK_ROWS = job.CHUNK_ROWS = source.CHUNK_ROWS = CHUNK_ROWS
+    chunk.CHUNK_ROWS = CHUNK_ROWS
     scorer: Any = StubScorer() if kind == "stub" else Scorer.open(BUNDLE)
     if kind == "stub":
         job.replay = lambda scorer, rows: None  # type: ignore[assignment,return-value]

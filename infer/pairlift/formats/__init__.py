@@ -6,6 +6,7 @@ A reader yields a `Row` for each record, good or bad; a writer makes parts of a 
 from __future__ import annotations
 
 import dataclasses
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,7 +43,8 @@ class Format:
     quoted: bool = True
 
     def __str__(self) -> str:
-        return self.kind + self.compression
+        usual = self.quoted == (self.kind != ".tsv")
+        return self.kind + self.compression + ("" if usual else ", quoted" if self.quoted else ", unquoted")
 
     @property
     def delimiter(self) -> str | None:
@@ -64,6 +66,8 @@ def format_of(path: str, other: str | None = None, quoting: str | None = None) -
     if path == STREAM:
         kind = format_of(other).kind if other not in (None, STREAM) else ".jsonl"
         return _format(".jsonl" if kind == PARQUET else kind, "", quoting)
+    if path.endswith("/"):
+        raise UsageError(f"{path}: ends in a slash; expected a file's name")
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     compression = suffixes.pop() if suffixes and suffixes[-1] in SUFFIXES else ""
     kind = suffixes[-1] if suffixes else ""
@@ -81,7 +85,8 @@ def format_of(path: str, other: str | None = None, quoting: str | None = None) -
 
 
 def _format(kind: str, compression: str, quoting: str | None) -> Format:
-    return Format(kind, compression, kind != ".tsv" if quoting is None else quoting == "minimal")
+    usual = quoting is None or kind not in DELIMITERS
+    return Format(kind, compression, kind != ".tsv" if usual else quoting == "minimal")
 
 
 def open_input(path: str) -> BinaryIO:
@@ -93,6 +98,8 @@ def open_input(path: str) -> BinaryIO:
     if path == STREAM:
         return sys.stdin.buffer
     try:
+        if stat.S_ISFIFO(Path(path).stat().st_mode):
+            raise InputError(f"{path}: is a pipe, which can be read once only; give it as standard input: - < {path}")
         return Path(path).open("rb")
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or str(error)).lower()}; expected a file of pairs") from error
@@ -122,13 +129,14 @@ def make_writer(found: Format, columns: Columns, reader: Reader | None = None, f
         found: The format.
         columns: The input's columns (None for JSON lines to JSON lines, which need none) and the added ones.
         reader: The input's reader, whose schema a Parquet output keeps.
-        first: The input's first rows, which decide the types of a Parquet output where the input has no schema.
+        first: The first rows that can be scored, which decide the types of a Parquet output where the input has no schema.
 
     Raises:
         UsageError: The columns' names cannot be written.
     """
     if found.kind == PARQUET:
-        from pairlift.formats.parquet import ParquetReader, ParquetWriter, infer_schema
+        from pairlift.formats.parquet import ParquetReader
+        from pairlift.formats.parquet_writer import ParquetWriter, infer_schema
 
         schema = reader.schema if isinstance(reader, ParquetReader) else infer_schema(columns.given or (), first)
         return ParquetWriter(columns, schema)

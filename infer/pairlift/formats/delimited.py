@@ -10,15 +10,14 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import orjson
-
 from pairlift.errors import InputError, RowError, UsageError
+from pairlift.formats.json_text import dump_json, read_members
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
 from pairlift.formats.row import Columns, Row
 from pairlift.formats.text import TextWriter
@@ -48,10 +47,13 @@ class DelimitedReader:
                 f"{source}:1: the header holds NUL, as UTF-16 does; expected UTF-8: iconv -f UTF-16LE -t UTF-8"
             )
         names = list(header.values.values())
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise UsageError(f"{source}:1: column {repeated[0]!r} stands twice in the header; rename one")
+        repeated = find_repeated(names)
+        if repeated is not None:
+            raise UsageError(f"{source}:1: column {repeated!r} stands twice in the header; rename one")
         self.columns: tuple[str, ...] | None = tuple(names)
+
+    def check_texts(self, columns: Iterable[str]) -> None:
+        """Accept any: the columns have no types."""
 
     def __iter__(self) -> Iterator[Row]:
         columns = self.columns or ()
@@ -72,13 +74,13 @@ class DelimitedReader:
             if self._quoted and b'"' in data:
                 data, end, fields = self._read_quoted(line, width)
             else:
-                fields = _decode(data).rstrip("\r\n").split(self._delimiter)
+                fields = _strip_end(_decode(data)).split(self._delimiter)
                 if any("\r" in field for field in fields):
                     raise RowError("bad_csv", "a carriage return inside an unquoted field")
             if width is not None and len(fields) != width:
                 raise RowError("ragged_row", f"expected {width} fields, found {len(fields)}")
         except RowError as problem:
-            error, fields = problem, []
+            error, fields = problem.bare(), []
         names: Sequence[Any] = range(len(fields)) if width is None else (self.columns or ())
         return Row(
             number=number,
@@ -86,31 +88,43 @@ class DelimitedReader:
             start=line.start,
             end=end,
             values=dict(zip(names, fields, strict=False)),
-            raw=data.decode(errors="backslashreplace").rstrip("\r\n"),
+            raw=_strip_end(data.decode(errors="backslashreplace")),
             error=error,
         )
 
     def _read_quoted(self, first: Line, width: int | None) -> tuple[bytes, int, list[str]]:
-        gathered, data = [first], first.data
-        if data.count(b'"') % 2:  # a quote in the middle of an unquoted field is one of its characters
+        gathered, size, quotes = [first], len(first.data), first.data.count(b'"')
+        if quotes % 2:  # a quote in the middle of an unquoted field is one of its characters
             with contextlib.suppress(RowError):
-                return data, first.end, _parse_quoted(_decode(data), self._delimiter)
-        while data.count(b'"') % 2 and len(data) < MAX_LINE:
+                return first.data, first.end, _parse_quoted(_decode(first.data), self._delimiter)
+        while quotes % 2 and size < MAX_LINE and gathered[-1].whole:
             line = self._lines.next()
             if line is None:
                 break
             gathered.append(line)
-            data += line.data
-        try:
-            fields = _parse_quoted(_decode(data), self._delimiter)
-        except RowError:
-            if len(gathered) == 1:
-                raise
-            fields = []
+            size += len(line.data)
+            quotes += line.data.count(b'"')
+        data = b"".join(line.data for line in gathered)
+        fields: list[str] = []
+        if gathered[-1].whole:
+            try:
+                fields = _parse_quoted(_decode(data), self._delimiter)
+            except RowError:
+                if len(gathered) == 1:
+                    raise
         if len(gathered) > 1 and len(fields) != (width or len(fields) or -1):
             self._lines.take_back(gathered[1:])
             raise RowError("bad_csv", "a quote that is opened and not closed")
         return data, gathered[-1].end, fields
+
+
+def find_repeated(names: Sequence[str]) -> str | None:
+    """Return a name that stands twice, or None."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
+def _strip_end(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 def _parse_quoted(text: str, delimiter: str) -> list[str]:
@@ -152,7 +166,10 @@ class DelimitedWriter(TextWriter):
                 be written (`unwritable`).
         """
         check_keys(row, self._names, self._added)
-        fields = [_to_text(row.values.get(name)) for name in self._given]
+        values = row.values
+        if row.batch is None and not all(map(_is_text, values.values())):
+            values = read_members(row.raw)  # numbers and nested values as they are spelt in JSON lines
+        fields = [_to_text(values.get(name)) for name in self._given]
         return self._join([*fields, prediction, *probabilities])
 
     def _join(self, fields: list[str]) -> bytes:
@@ -189,6 +206,10 @@ def check_keys(row: Row, names: frozenset[str], added: Sequence[str]) -> None:
     )
 
 
+def _is_text(value: Any) -> bool:
+    return value is None or type(value) is str
+
+
 def _to_text(value: Any) -> str:
     if isinstance(value, str):
         return value
@@ -196,19 +217,4 @@ def _to_text(value: Any) -> str:
         return ""
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)  # only Parquet has them; JSON would make them null
-    return dump_json(value)
-
-
-def dump_json(value: Any) -> str:
-    """Return a value as JSON, integers of any size included.
-
-    Raises:
-        RowError: It is nested too deep (`unwritable`).
-    """
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # an integer of more than 64 bits, or nested too deep
-        try:
-            return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        except (RecursionError, TypeError, ValueError) as error:
-            raise RowError("unwritable", f"a value that JSON cannot hold: {error}") from None
+    return value.hex() if isinstance(value, bytes) else dump_json(value)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from pairlift.errors import InputError, RowError
-from pairlift.formats.delimited import dump_json
+from pairlift.formats.delimited import find_repeated
+from pairlift.formats.json_text import dump_json
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
 from pairlift.formats.row import Columns, Row
 from pairlift.formats.text import TextWriter
@@ -35,6 +35,9 @@ class JsonlReader:
             raise InputError(f"{source}:1: holds NUL, as UTF-16 does; expected UTF-8: iconv -f UTF-16LE -t UTF-8")
         lines.take_back([first])
 
+    def check_texts(self, columns: Iterable[str]) -> None:
+        """Accept any: the columns have no types."""
+
     def __iter__(self) -> Iterator[Row]:
         number = 0
         while (line := self._lines.next()) is not None:
@@ -53,7 +56,7 @@ def _read_line(line: Line, data: bytes, number: int) -> Row:
         values = _read_object(data)
         raw = data.decode()
     except RowError as error:
-        problem, raw = error, data.decode(errors="backslashreplace")
+        problem, raw = error.bare(), data.decode(errors="backslashreplace")
     return Row(number=number, line=line.number, start=line.start, end=line.end, values=values, raw=raw, error=problem)
 
 
@@ -83,9 +86,7 @@ def _is_doubtful(value: Any) -> bool:
 def _take_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise RowError("duplicate_key", f"key {repeated!r} stands twice")
+        raise RowError("duplicate_key", f"key {find_repeated([name for name, _ in pairs])!r} stands twice")
     return values
 
 
@@ -106,22 +107,7 @@ class JsonlWriter(TextWriter):
         taken = [name for name in self._columns.added if name in row.values]
         if taken:
             raise RowError("column_taken", f"the row has a key {taken[0]!r} already")
-        given = row.raw.encode() if self._columns.given is None else _dump(row.values)
+        given = row.raw.encode() if self._columns.given is None else dump_json(row.values).encode()
         separator = b"," if row.values else b""
         scores = b",".join(map(bytes.__add__, self._keys, (orjson.dumps(prediction), *map(str.encode, probabilities))))
         return b"%b%b%b}\n" % (given[: given.rindex(b"}")], separator, scores)
-
-
-def _dump(values: Mapping[str, Any]) -> bytes:
-    lost = next((name for name, value in values.items() if not _is_finite(value)), None)
-    if lost is not None:
-        raise RowError("unwritable", f"{lost}: NaN or infinity, which JSON does not have; write Parquet or CSV")
-    return dump_json(values).encode()
-
-
-def _is_finite(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, dict):
-        return all(map(_is_finite, value.values()))
-    return not isinstance(value, list) or all(map(_is_finite, value))

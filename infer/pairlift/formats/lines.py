@@ -11,6 +11,7 @@ from pairlift.errors import InputError
 
 MAX_LINE = 1 << 20  # bytes; a longer line is a row with an error, and is never held whole
 UTF8_BOM = b"\xef\xbb\xbf"
+PACKED = {b"\x1f\x8b": "gzip (.gz)", b"\x28\xb5\x2f\xfd": "zstd (.zst)", b"PAR1": "Parquet (.parquet)"}
 FOREIGN_BOMS = {
     b"\xff\xfe\x00\x00": "UTF-32",
     b"\x00\x00\xfe\xff": "UTF-32",
@@ -59,6 +60,9 @@ class LineReader:
             name = next((name for bom, name in FOREIGN_BOMS.items() if first.data.startswith(bom)), None)
             if name:
                 raise InputError(f"{source}: {name}, expected UTF-8; convert it: iconv -f {name} -t UTF-8")
+            packed = next((kind for magic, kind in PACKED.items() if first.data.startswith(magic)), None)
+            if packed:
+                raise InputError(f"{source}: is {packed}, expected text; give the file that extension")
             if first.data.startswith(UTF8_BOM):
                 first = dataclasses.replace(first, start=len(UTF8_BOM), data=first.data[len(UTF8_BOM) :])
             self._returned.append(first)

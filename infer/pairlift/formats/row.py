@@ -65,6 +65,10 @@ class Reader(Protocol):
 
     def __iter__(self) -> Iterator[Row]: ...
 
+    def check_texts(self, columns: Iterable[str]) -> None:
+        """Refuse columns whose type is not text; a `UsageError`."""
+        ...
+
 
 class Writer(Protocol):
     """Rows with their scores as a part of a file, and parts joined to a file.

@@ -1,0 +1,244 @@
+"""What is there already is safe: outputs, jobs and files of others; and what a job cannot do is said before it begins."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import SMALL_BUNDLE, Run
+from pairlift import Scorer, chunk
+from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, UsageError
+from pairlift.job import score_file
+from pairlift.journal import journal_path
+from pairlift.progress import Step
+
+GOOD = '{"premise": "a dog", "hypothesis": "a cat"}\n'
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Forty rows."""
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(json.dumps({"premise": f"the dog {i}", "hypothesis": "a cat"}) + "\n" for i in range(40)))
+    return path
+
+
+def stop_early(scorer: Scorer, pairs: Path, output: Path) -> None:
+    """Leave a job that is done in part."""
+
+    def stop(step: Step) -> None:
+        raise Stopped(15)
+
+    with pytest.raises(Stopped):
+        score_file(scorer, str(pairs), str(output), progress=stop)
+
+
+@pytest.fixture
+def scorer(monkeypatch: pytest.MonkeyPatch) -> Scorer:
+    """The scorer of the small bundle, with chunks of eight rows."""
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 8)
+    return Scorer.open(SMALL_BUNDLE)
+
+
+def test_standard_input_is_never_taken_for_what_came_before(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    assert pairlift("score", bundle, "-", output, input=GOOD).returncode == 0
+    again = pairlift("score", bundle, "-", output, input=GOOD.replace("dog", "girl"))
+    assert (again.returncode, again.stderr) == (7, f"error: {output}: exists; remove it, or choose another name\n")
+
+
+def test_standard_input_does_not_begin_over_a_job_of_a_file(
+    pairlift: Run, scorer: Scorer, pairs: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    stop_early(scorer, pairs, output)
+    done = pairlift("score", SMALL_BUNDLE, "-", output, input=GOOD)
+    assert done.returncode == 8
+    assert "the job began otherwise: input (was in.jsonl, is -)" in done.stderr
+    assert journal_path(output).exists()
+    assert pairlift("score", SMALL_BUNDLE, "-", output, "--restart", input=GOOD).returncode == 0
+
+
+def test_a_file_that_comes_meanwhile_costs_nothing_that_is_done(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    output_of_others = "mine"
+    with pytest.raises(DestinationError, match="was made by another process meanwhile; remove it and run the same command again: what is done is kept"):  # fmt: skip
+        score_file(scorer, str(pairs), str(output), progress=lambda step: output.write_text(output_of_others))
+    assert output.read_text() == output_of_others
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl", "out.jsonl.job"]
+    output.unlink()
+    assert score_file(scorer, str(pairs), str(output)).resumed == 40
+
+
+def test_an_output_that_was_altered_is_noticed_though_its_size_is_the_same(
+    scorer: Scorer, pairs: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    score_file(scorer, str(pairs), str(output))
+    output.write_text(output.read_text().replace("the dog 7", "the cat 7"))
+    with pytest.raises(DestinationError, match=r"exists, altered since it was made \(other bytes\)"):
+        score_file(scorer, str(pairs), str(output))
+
+
+def test_a_part_that_was_altered_is_noticed_though_its_size_is_the_same(
+    scorer: Scorer, pairs: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    stop_early(scorer, pairs, output)
+    part = journal_path(output) / "00000000.part"
+    part.write_text(part.read_text().replace("the dog 7", "the cat 7"))
+    with pytest.raises(ChangedError, match="chunk 0 is not as it was written; --restart to begin again"):
+        score_file(scorer, str(pairs), str(output))
+
+
+@pytest.mark.parametrize("name", ["out.csv.rejects.jsonl", "out.csv.job/in.jsonl", "out.csv"])
+def test_the_input_is_never_where_the_output_goes(scorer: Scorer, tmp_path: Path, name: str) -> None:
+    source = tmp_path / name
+    source.parent.mkdir(exist_ok=True)
+    source.write_text(GOOD if name.endswith("jsonl") else "premise,hypothesis\na,b\n")
+    with pytest.raises((UsageError, DestinationError), match=r"is the input, and would be|exists and is no job's"):
+        score_file(scorer, str(source), str(tmp_path / "out.csv"))
+    assert source.exists()
+
+
+def test_a_strangers_manifest_is_left_alone(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl.manifest.json").write_text("{}")
+    with pytest.raises(DestinationError, match="exists and is no job's manifest, which will stand there; move it"):
+        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+
+
+def test_a_directory_with_a_lock_and_something_else_is_no_jobs(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
+    folder = journal_path(tmp_path / "out.jsonl")
+    folder.mkdir()
+    (folder / "lock").touch()
+    (folder / "precious").touch()
+    with pytest.raises(DestinationError, match="exists and is no job's directory"):
+        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+    assert (folder / "precious").exists()
+
+
+def test_an_input_that_is_removed_while_it_is_read_is_named(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
+    def remove(step: Step) -> None:
+        pairs.unlink(missing_ok=True)
+
+    with pytest.raises(InputError, match="was removed while it was read; bring it back and run the same command again"):
+        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"), progress=remove)
+    assert journal_path(tmp_path / "out.jsonl").exists()
+
+
+def test_a_pipe_is_refused_before_it_is_read(scorer: Scorer, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "in.jsonl")
+    with pytest.raises(InputError, match="is a pipe, which can be read once only; give it as standard input"):
+        score_file(scorer, str(tmp_path / "in.jsonl"), str(tmp_path / "out.jsonl"))
+
+
+def test_a_name_that_leaves_no_room_for_its_files_is_refused_at_once(
+    scorer: Scorer, pairs: Path, tmp_path: Path
+) -> None:
+    for length, over in ((250, 9), (300, 59)):
+        name = "x" * (length - 6) + ".jsonl"
+        with pytest.raises(UsageError, match=f"a name {over} bytes too long for the files that go with it"):
+            score_file(scorer, str(pairs), str(tmp_path / name))
+
+
+def test_a_link_to_nothing_is_an_output_that_exists(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DestinationError, match="exists"):
+        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+
+
+def test_a_name_that_is_not_utf8_is_a_name(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
+    source = Path(os.fsdecode(os.fsencode(tmp_path) + b"/donn\xe9es.jsonl"))
+    source.write_text(GOOD + "{broken\n")
+    done = pairlift("score", bundle, source, tmp_path / "out.jsonl")
+    assert done.returncode == 1, done.stderr
+    assert json.loads((tmp_path / "out.jsonl.manifest.json").read_text())["job"]["input"] == "donn\\xe9es.jsonl"
+
+
+def test_a_trailing_slash_is_not_passed_over(pairlift: Run, bundle: Path, pairs: Path, tmp_path: Path) -> None:
+    done = pairlift("score", bundle, pairs, f"{tmp_path}/out.csv/")
+    assert (done.returncode, "ends in a slash; expected a file's name" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("source", ["premise,hypothesis\n", "\n\n"])
+def test_no_rows_are_no_error(pairlift: Run, bundle: Path, tmp_path: Path, source: str) -> None:
+    name = "in.csv" if source.startswith("premise") else "in.jsonl"
+    (tmp_path / name).write_text(source)
+    for output in ("out.csv", "out.jsonl", "out.parquet"):
+        done = pairlift("score", bundle, tmp_path / name, tmp_path / output)
+        assert (done.returncode, done.stderr.splitlines()[0]) == (0, "0 rows scored")
+
+
+@pytest.mark.parametrize(("limit", "code"), [("29%", 1), ("28.9%", 6), ("29", 1), ("28", 6), ("", 2), ("1/0%", 2)])
+@pytest.mark.parametrize("output", ["out.jsonl", "-"])
+def test_the_limit_of_rejects_is_exact_and_holds_everywhere(
+    pairlift: Run, bundle: Path, tmp_path: Path, limit: str, code: int, output: str
+) -> None:
+    (tmp_path / "in.jsonl").write_text(GOOD * 71 + "{broken\n" * 29)
+    where = output if output == "-" else tmp_path / output
+    done = pairlift("score", bundle, tmp_path / "in.jsonl", where, "--max-rejects", limit)
+    assert done.returncode == code, done.stderr
+
+
+def test_a_finished_job_is_held_to_a_new_limit(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(GOOD + "{broken\n")
+    assert pairlift("score", bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl").returncode == 1
+    done = pairlift("score", bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl", "--max-rejects", "0")
+    assert done.returncode == 6
+
+
+@pytest.mark.parametrize(
+    ("closed", "output", "code"), [(">&-", "out.jsonl", 0), ("2>&-", "out.jsonl", 0), ("2>/dev/full", "out.jsonl", 0), (">&-", "-", 5), ("<&-", "out.jsonl", 0)]
+)  # fmt: skip
+def test_closed_streams_change_nothing_that_does_not_need_them(
+    bundle: Path, pairs: Path, tmp_path: Path, closed: str, output: str, code: int
+) -> None:
+    where = output if output == "-" else str(tmp_path / output)
+    command = f'exec "$0" -m pairlift score "$1" "$2" "$3" {closed}'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, str(bundle), str(pairs), where],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    if output != "-":
+        assert len((tmp_path / output).read_text().splitlines()) == 40
+
+
+def test_who_has_read_enough_ends_the_job_quietly(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(GOOD * 30_000)
+    command = [sys.executable, "-m", "pairlift", "score", str(bundle), str(tmp_path / "in.jsonl"), "-"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+def test_a_stopped_job_of_standard_input_says_that_it_is_lost(bundle: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "pairlift", "score", str(bundle), "-", str(output)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    deadline = time.monotonic() + 60
+    journal = journal_path(output) / "journal.jsonl"
+    while not (journal.exists() and journal.read_bytes().count(b"\n") > 1) and time.monotonic() < deadline:
+        process.stdin.write(GOOD * 5000)
+        process.stdin.flush()
+    process.terminate()
+    _, said = process.communicate(GOOD * 10_000, timeout=60)
+    assert (process.returncode, said) == (
+        143,
+        "stopped by SIGTERM; what came on standard input is not kept; begin again\n",
+    )
+    assert list(tmp_path.glob("out*")) == []
