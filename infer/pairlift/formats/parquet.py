@@ -41,6 +41,7 @@ class ParquetReader:
     def __init__(self, file: BinaryIO, source: str) -> None:
         self._arrow = import_arrow(source)
         self._source = source
+        self._damage = (OSError, ValueError, self._arrow.ArrowException)
         try:
             self._file = self._arrow.parquet.ParquetFile(
                 file,
@@ -49,7 +50,7 @@ class ParquetReader:
                 page_checksum_verification=True,
                 coerce_int96_timestamp_unit="us",  # as nanoseconds, times before 1678 and after 2261 come out as others
             )
-        except (OSError, ValueError) as error:  # Arrow's own errors are among them
+        except self._damage as error:
             raise InputError(
                 f"{source}: is not a Parquet file, or is cut off ({first_line(error)}); copy it again"
             ) from error
@@ -85,7 +86,7 @@ class ParquetReader:
                 if batch is None:
                     return
                 rows = self._read_batch(batch, number)
-            except (OSError, ValueError) as error:
+            except self._damage as error:
                 raise InputError(
                     f"{self._source}: damaged after row {number} ({first_line(error)}); copy it again"
                 ) from error
@@ -116,14 +117,14 @@ class ParquetReader:
         values = []
         try:
             return list(shown.to_pylist())
-        except ValueError:
+        except (ValueError, self._arrow.ArrowException):
             for place, scalar in enumerate(shown):
                 try:
                     values.append(scalar.as_py())
                 except UnicodeDecodeError as error:
                     errors[place] = RowError("not_utf8", f"{name}: {error.reason} at byte {error.start}")
                     values.append(None)
-                except ValueError as error:  # times that Python has none of, deep inside
+                except (ValueError, self._arrow.ArrowException) as error:  # times that Python has none of, deep inside
                     values.append(Unreadable(f"{name}: {first_line(error)}"))
             return values
 
@@ -146,7 +147,7 @@ def _show(arrow: Any, column: Any) -> Any:
     try:
         if types.is_temporal(kind) or types.is_decimal(kind):
             return column.cast(arrow.string())
-    except ValueError:
+    except arrow.ArrowException:
         if types.is_timestamp(kind):  # a zone that is not known here; the instant is the same in UTC
             return column.cast(arrow.timestamp(kind.unit, "UTC")).cast(arrow.string())
     return column
