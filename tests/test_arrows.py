@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = {
     "keras",
+    "matplotlib",
     "keras_hub",
     "tensorflow",
     "tensorflow_text",
@@ -25,7 +26,7 @@ RUNNER = {"numpy", "onnxruntime", "tokenizers", "orjson", "click", "tqdm"}
 PACKAGES = {
     "infer/pairlift": RUNNER | {"pairlift", "backports", "compression"},  # the last two in a function, for an extra
     "training/pairlift_training": RUNNER
-    | {"pairlift", "pairlift_training", "keras", "keras_hub", "tensorflow_datasets"},
+    | {"pairlift", "pairlift_training", "keras", "keras_hub", "jax", "matplotlib", "tensorflow_datasets"},
     "export/pairlift_export": RUNNER
     | {"pairlift", "pairlift_export", "pairlift_training", "keras", "keras_hub", "tensorflow", "tf2onnx", "onnx"},
 }

@@ -21,6 +21,10 @@ from pairlift_training.recipe import load_recipe, recipe_names
 FIELDS = ("hypothesis", "premise")
 QUICK = ("--epochs", "1", "--sequence-length", "24", "--quiet")
 LABELS = ("yes", "no", "maybe")
+FILES = (
+    "MODEL_CARD.md", "confusion_matrix.png", "history.csv", "learning_curve.png", "learning_rate.png", "model.keras",
+    "run.json",
+)  # fmt: skip
 
 
 def write_pairs(path: Path, rows: int = 400) -> Path:
@@ -45,7 +49,7 @@ def test_label_order_survives_from_training_to_scores(pairlift: Run, tmp_path: P
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     assert "validation: accuracy 1.0000" in trained.stdout
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["history.csv", "model.keras", "run.json"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(FILES)
     run = json.loads((tmp_path / "run/run.json").read_text())
     assert (run["backend"], run["labels"], run["fields"]) == ("jax", ["maybe", "yes", "no"], list(FIELDS))
     exported = pairlift("export", tmp_path / "run", tmp_path / "bundle")
@@ -159,6 +163,8 @@ def test_a_premise_stands_on_one_side_of_the_split(tmp_path: Path) -> None:
 
 def test_tfds_is_read_by_its_own_splits_and_label_names(monkeypatch: pytest.MonkeyPatch) -> None:
     tfds = pytest.importorskip("tensorflow_datasets")
+    from pairlift_training.tfds import load as load_split
+
     asked, load, as_numpy = [], tfds.load, tfds.as_numpy
 
     def watched(name: str, **options: Any) -> Any:
@@ -172,12 +178,13 @@ def test_tfds_is_read_by_its_own_splits_and_label_names(monkeypatch: pytest.Monk
     monkeypatch.setattr(tfds, "load", watched)
     monkeypatch.setattr(tfds, "as_numpy", unlabelled)
     with tfds.testing.mock_data(num_examples=30):
-        rows = read_data("tfds:snli[train[:20%]]", FIELDS)
+        found = load_split("snli", "train[:20%]", FIELDS)
+        rows = list(found.rows)
     assert asked == [("snli", "train[:20%]")]
-    assert rows.names == ("entailment", "neutral", "contradiction")
-    assert (len(rows.pairs), rows.filtered) == (20, {"no_label": 10})
-    assert set(rows.labels) <= set(rows.names)
-    assert all(isinstance(first, str) and isinstance(second, str) for first, second in rows.pairs)
+    assert found.names == ("entailment", "neutral", "contradiction")
+    assert [label for _, label in rows[:10]] == [-1] * 10
+    assert {label for _, label in rows[10:]} <= {0, 1, 2}
+    assert all(isinstance(first, str) and isinstance(second, str) for (first, second), _ in rows)
 
 
 def test_a_tfds_data_set_that_cannot_be_loaded_is_an_input_error() -> None:
