@@ -54,7 +54,7 @@ def format_card(run: Run) -> str:
         _tabulate(("recipe", "value"), [(f"`{name}`", f"`{value}`") for name, value in _settings(run)]),
         _tabulate(("package", "version"), list(run.versions.items())),
         "## Use",
-        '`keras.models.load_model("model.keras")` gives a classifier of raw text, float32, that can be trained on. '
+        '`keras.models.load_model("model.keras")` gives a classifier of raw text, float32, compiled as KerasHub does it, that can be trained on. '
         "`pairlift export` makes a bundle of this directory that is scored without Keras.",
         "## Limits",
         "The figures are for pairs like those above. On other text, other languages or other labels nothing is known of "

@@ -108,7 +108,6 @@ def train(
     from pairlift.staging import check_destination
     from pairlift_training.cache import find_cache
     from pairlift_training.data import read_parts
-    from pairlift_training.labels import check_labels, order_labels
     from pairlift_training.recipe import load_recipe
     from pairlift_training.run import RUN
 
@@ -119,20 +118,16 @@ def train(
     if sample and not validation:
         validation, test = ("sample:nli[validation]",), test or ("sample:nli[test]",)
     kept = None if no_cache else find_cache(cache)
-    parts = read_parts(data, validation, test, validation_share, DEFAULT_FIELDS, fields, label, kept)
     wanted = parse_list(labels, "--labels") if labels else None
-    names = order_labels(parts.train.labels, parts.train.source, parts.train.names, wanted)
-    if len(names) < 2:
+    if wanted is not None and len(wanted) < 2:
         raise UsageError(f"--labels {labels}: expected two or more")
-    for rows in (parts.train, parts.validation, parts.test):
-        if rows is not None:
-            check_labels(rows.labels, names, rows.source)
+    parts = read_parts(data, validation, test, validation_share, wanted, DEFAULT_FIELDS, fields, label, kept)
     _choose_backend(backend)
     from pairlift_training.fit import Job
     from pairlift_training.fit import train as fit
 
     job = Job(
-        recipe=chosen, labels=names, fields=DEFAULT_FIELDS, train=parts.train, validation=parts.validation, test=parts.test,
+        recipe=chosen, labels=parts.labels, fields=DEFAULT_FIELDS, train=parts.train, validation=parts.validation, test=parts.test,
         vocabulary=vocabulary, merges=merges, cache=kept, checkpoint_steps=checkpoint_steps, restart=restart, force=force,
         quiet=quiet,
     )  # fmt: skip

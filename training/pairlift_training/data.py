@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pairlift.encoder import Pair
 from pairlift.errors import InputError, RowError
 from pairlift_training.cache import Cache
-from pairlift_training.labels import label_text
+from pairlift_training.labels import check_labels, label_text, order_labels
 from pairlift_training.run import DataUse, LabelledPair
 from pairlift_training.sources import Source, open_source
 
@@ -43,8 +43,9 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The data of a training."""
+    """The data of a training, and the label names in the order of the head's outputs."""
 
+    labels: tuple[str, ...]
     train: Rows
     validation: Rows
     test: Rows | None
@@ -79,6 +80,7 @@ def read_parts(
     validation: Sequence[str],
     test: Sequence[str],
     share: float,
+    labels: tuple[str, ...] | None,
     fields: tuple[str, ...],
     columns: str | None = None,
     label: str | None = None,
@@ -86,25 +88,34 @@ def read_parts(
 ) -> Parts:
     """Read what is trained, validated and tested on; other arguments and errors as `read_data`.
 
+    The order of the labels is decided here and nowhere else.
+
     Args:
         train: Data sets.
         validation: Data sets, or none: then a share of the training data, no premise of which is trained on.
         test: Data sets, or none.
         share: That share.
+        labels: The label names in order, or None to find them.
     """
 
     def read(named: Sequence[str]) -> Rows:
         return read_data(named, fields, columns, label, cache)
 
     rows = read(train)
+    names = order_labels(rows.labels, rows.source, rows.names, labels)
     if validation:
-        return Parts(train=rows, validation=read(validation), test=read(test) if test else None)
-    kept, held = split_rows(rows, fields.index("premise"), share)
-    if not held.pairs or not kept.pairs:
-        raise InputError(
-            f"{rows.source}: {len(rows.pairs)} rows are too few to hold {share:.0%} out; give --validation"
-        )
-    return Parts(train=kept, validation=held, test=read(test) if test else None)
+        kept, held = rows, read(validation)
+    else:
+        kept, held = split_rows(rows, fields.index("premise"), share)
+        if not held.pairs or not kept.pairs:
+            raise InputError(
+                f"{rows.source}: {len(rows.pairs)} rows are too few to hold {share:.0%} out; give --validation"
+            )
+    last = read(test) if test else None
+    for part in (rows, held, last):
+        if part is not None:
+            check_labels(part.labels, names, part.source)
+    return Parts(labels=names, train=kept, validation=held, test=last)
 
 
 def _join(parts: list[Rows]) -> Rows:

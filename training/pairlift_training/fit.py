@@ -27,7 +27,7 @@ from pairlift_training.jobs import Identity, job_path, open_job, remove_job
 from pairlift_training.labels import label_places
 from pairlift_training.loop import Loop, Score
 from pairlift_training.network import make_network
-from pairlift_training.optimizer import build_optimizer, compile_to_go_on
+from pairlift_training.optimizer import build_optimizer
 from pairlift_training.plots import check_plots, draw_confusion, draw_curve, draw_rate
 from pairlift_training.predict import BATCH_ROWS, predict_encoded, run_batches, to_probabilities
 from pairlift_training.recipe import Recipe
@@ -123,7 +123,6 @@ def train(job: Job, path: Path) -> Run:
             for part in data
             if part != "train"
         }
-        compile_to_go_on(classifier, recipe)
         with staged_directory(path, RUN, job.force) as stage:
             classifier.save(stage / MODEL)
             run = _describe(job, classifier, precision, progress, metrics, stage)

@@ -34,14 +34,3 @@ def rate_of(recipe: Recipe, updates: int, update: int) -> float:
     """Return the learning rate of one update, counted from 0."""
     schedule = build_schedule(recipe, updates)
     return float(f"{float(schedule(update * recipe.accumulate)):.6g}") if schedule else recipe.learning_rate
-
-
-def compile_to_go_on(classifier: Any, recipe: Recipe) -> None:
-    """Compile a classifier that is to be saved, so that what loads it can train it on with Keras alone.
-
-    The rate is constant and the optimiser fresh: a schedule that has come to its end would be 0 for ever, and a class
-    of ours would keep the file from loading where pairlift is not installed.
-    """
-    kind = keras.optimizers.Adam if recipe.optimizer == "adam" else keras.optimizers.AdamW
-    decay = {} if recipe.optimizer == "adam" else {"weight_decay": recipe.weight_decay}
-    classifier.compile(optimizer=kind(recipe.learning_rate, global_clipnorm=recipe.clip_norm or None, **decay))
