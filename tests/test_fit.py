@@ -233,6 +233,8 @@ def test_two_devices_train_as_one_does(pairlift: Run, data: Path) -> None:
     flags = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     done = pairlift(*arguments(data, two, *options), env=flags)
     assert done.returncode == 0, done.stderr
+    found = [json.loads((run / "run.json").read_text())["devices"] for run in (one, two)]
+    assert found == [1, 2]
     losses = [[p.loss for p in read_history(run / "history.csv")] for run in (one, two)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
     odd = pairlift(*arguments(data, data.parent / "odd", *options, "--batch-size", 5), env=flags)

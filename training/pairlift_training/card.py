@@ -50,7 +50,7 @@ def format_card(run: Run) -> str:
         ),
         "## Training",
         f"{run.epochs} of {recipe.epochs} epochs in {run.seconds:.0f} s, epoch {run.kept_epoch} kept; Keras on "
-        f"{run.backend}, {run.precision}, saved as float32.",
+        f"{run.backend}, {run.precision}, {run.devices} device{'s' * (run.devices > 1)}, saved as float32.",
         _tabulate(("recipe", "value"), [(f"`{name}`", f"`{value}`") for name, value in _settings(run)]),
         _tabulate(("package", "version"), list(run.versions.items())),
         "## Use",

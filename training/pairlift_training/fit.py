@@ -125,7 +125,7 @@ def train(job: Job, path: Path) -> Run:
         }
         with staged_directory(path, RUN, job.force) as stage:
             classifier.save(stage / MODEL)
-            run = _describe(job, classifier, precision, progress, metrics, stage)
+            run = _describe(job, classifier, devices, precision, progress, metrics, stage)
             _write(stage, run, progress)
         remove_job(folder)
     return run
@@ -144,7 +144,13 @@ def _identify(job: Job, tokenizer: object) -> Identity:
 
 
 def _describe(
-    job: Job, classifier: Any, precision: str, progress: Progress, metrics: dict[str, Metrics], stage: Path
+    job: Job,
+    classifier: Any,
+    devices: int,
+    precision: str,
+    progress: Progress,
+    metrics: dict[str, Metrics],
+    stage: Path,
 ) -> Run:
     return Run(
         architecture=type(classifier).__name__,
@@ -154,6 +160,7 @@ def _describe(
         parameters=classifier.count_params(),
         recipe=job.recipe,
         backend=keras.backend.backend(),
+        devices=devices,
         precision=precision,
         epochs=progress.epoch,
         kept_epoch=progress.best_epoch if job.recipe.keep == "best" else progress.epoch,

@@ -27,6 +27,9 @@ class JaxNetwork:
         self._state = {part: [jax.numpy.array(v.value) for v in of] for part, of in self._variables.items()}
         self._sums = jax.numpy.zeros(3)
         self._distribution = keras.distribution.distribution()
+        if self._distribution is not None:
+            everywhere = keras.distribution.TensorLayout([None], self._distribution.device_mesh).backend_layout
+            self._sums = jax.device_put(self._sums, everywhere)
         shardings = (
             jax.tree.map(lambda array: array.sharding, (self._state, self._sums)) if self._distribution else None
         )

@@ -59,6 +59,7 @@ class Run:
         parameters: How many weights the model has.
         recipe: What was used, overrides included.
         backend: The Keras backend that trained.
+        devices: Over how many each batch was spread.
         precision: The dtype policy it trained under; model.keras is float32 whatever it was.
         epochs: Epochs that were trained.
         kept_epoch: The one whose weights were kept, from 1.
@@ -78,6 +79,7 @@ class Run:
     parameters: int
     recipe: Recipe
     backend: str
+    devices: int = 1
     precision: str = "float32"
     epochs: int = 0
     kept_epoch: int = 0
