@@ -116,6 +116,7 @@ def _check(recipe: Recipe) -> None:
         ("learning_rate", recipe.learning_rate, 0 < recipe.learning_rate < inf, "more than 0"),
         ("weight_decay", recipe.weight_decay, 0 <= recipe.weight_decay < 1, "from 0 up to 1"),
         ("weight_decay", recipe.weight_decay, recipe.optimizer != "adam" or not recipe.weight_decay, "0 with adam"),
+        ("seed", recipe.seed, recipe.seed >= 0, "0 or more"),
         ("clip_norm", recipe.clip_norm, 0 <= recipe.clip_norm < inf, "0 or more"),
         ("patience", recipe.patience, recipe.patience >= 0, "0 or more"),
         (
