@@ -192,6 +192,13 @@ def test_a_loss_that_is_no_number_ends_it_and_keeps_the_last_good_checkpoint(pai
     assert all(np.isfinite(values).all() for values in kept.arrays.values())
 
 
+def test_a_loss_that_is_no_number_before_any_checkpoint_leaves_nothing(pairlift: Run, data: Path) -> None:
+    done = pairlift(*arguments(data, data.parent / "run", "--learning-rate", 1e38, "--schedule", "constant"))
+    assert done.returncode == 10, done.stderr
+    assert "there was no checkpoint yet" in done.stderr
+    assert sorted(path.name for path in data.parent.iterdir()) == ["pairs.jsonl", "tiny.toml"]
+
+
 def test_it_stops_early_and_keeps_the_best_epoch(pairlift: Run, data: Path) -> None:
     run, noise = data.parent / "run", write_pairs(data.parent / "noise.jsonl", 60, noise=1)
     options = ("--epochs", 30, "--patience", 2, "--keep", "best", "--schedule", "constant")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from models import WORDS, make_classifier
 from pairlift_training.batches import Encoded
-from pairlift_training.classifier import read_encoder
+from pairlift_training.classifier import has_logits, read_encoder
 from pairlift_training.feed import Feed
 from pairlift_training.network import Arrays, Network, make_network
 from pairlift_training.optimizer import build_optimizer
@@ -83,6 +83,19 @@ def test_sums_are_of_the_rows_and_not_of_what_fills_a_batch() -> None:
     assert 0 < sums.loss / 13 < 20
     network.clear()
     assert network.read().rows == 0
+
+
+def test_a_head_that_ends_in_softmax_has_the_same_loss() -> None:
+    found = []
+    for activation in (None, "softmax"):
+        classifier = make_classifier("bert", layers=1, dropout=0.0, backbone_dropout=0.0, activation=activation)
+        assert has_logits(classifier) == (activation is None)
+        feed = Feed(Encoded(read_encoder(classifier), make_pairs(8)), np.arange(8) % 3, 8, 1)
+        network = make_network(classifier, build_optimizer(make_recipe(), 1), has_logits(classifier))
+        advance(network, feed, 1)
+        found.append(network.read())
+    assert found[0].loss == pytest.approx(found[1].loss, rel=1e-4)
+    assert found[0].loss > 1
 
 
 def test_a_batch_that_is_not_full_counts_like_one_of_its_size() -> None:
