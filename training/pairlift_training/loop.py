@@ -137,8 +137,9 @@ class Loop:
         progress = dataclasses.replace(progress, stopped=0 < self._recipe.patience <= waited)
         progress = self._save(progress)
         self._bar.end()
+        loss, accuracy = _average(progress.points, epoch)
         self._bar.say(
-            f"epoch {epoch}: loss {point.loss:.4f}, accuracy {point.accuracy:.4f}; validation loss {score.loss:.4f}, "
+            f"epoch {epoch}: loss {loss:.4f}, accuracy {accuracy:.4f}; validation loss {score.loss:.4f}, "
             f"accuracy {score.accuracy:.4f}; {point.seconds:.0f} s"
             + (f"; stopped early, {waited} without a better one" if progress.stopped else "")
         )
@@ -163,3 +164,11 @@ class Loop:
             f"the {what} is no longer finite in epoch {progress.epoch + 1} at update {progress.update}; {where}; "
             f"lower --learning-rate (it was {self._recipe.learning_rate:g}) or set --clip-norm, with --restart"
         )
+
+
+def _average(points: tuple[Point, ...], epoch: int) -> tuple[float, float]:
+    """Return the mean loss and accuracy over an epoch's updates."""
+    starts = [0, *(point.update for point in points[:-1])]
+    weights = [p.update - start if p.epoch == epoch else 0 for p, start in zip(points, starts, strict=True)]
+    loss = float(np.average([point.loss for point in points], weights=weights))
+    return loss, float(np.average([point.accuracy for point in points], weights=weights))
