@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pairlift_training.choices import KEPT, OPTIMIZERS, PRECISIONS, SCHEDULES
+from pairlift_training.choices import CHECKPOINT_STEPS, KEPT, OPTIMIZERS, PRECISIONS, SCHEDULES, VALIDATION_SHARE
 
 DEFAULT_FIELDS = ("hypothesis", "premise")
 
@@ -48,7 +48,7 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--validation-share",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.05,
+    default=VALIDATION_SHARE,
     show_default=True,
     help="Share of DATA, by a hash of the premise, that is validated on without --validation.",
 )
@@ -62,7 +62,7 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--checkpoint-steps",
     type=click.IntRange(min=1),
-    default=1000,
+    default=CHECKPOINT_STEPS,
     show_default=True,
     help="Updates between two checkpoints.",
 )

@@ -18,6 +18,7 @@ from pairlift_training.batches import Encoded
 from pairlift_training.cache import Cache
 from pairlift_training.card import format_card
 from pairlift_training.checkpoint import Progress, read_best
+from pairlift_training.choices import CHECKPOINT_STEPS
 from pairlift_training.classifier import build_classifier, has_logits, read_encoder
 from pairlift_training.data import Rows, hold_out
 from pairlift_training.devices import choose_precision, clone_under, copy_weights, spread
@@ -35,7 +36,6 @@ from pairlift_training.run import CARD, CONFUSION, CURVE, HISTORY, MODEL, RATE, 
 
 HELD_OUT_PAIRS = 256
 PACKAGES = ("keras", "keras-hub", "jax", "tensorflow", "torch", "numpy", "tokenizers")
-CHECKPOINT_STEPS = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
