@@ -28,7 +28,7 @@ ifeq ($(origin RUN),file)
 	$(BIN)/pairlift score $(BUNDLE) docs/pairs.csv out/scores.csv
 	@head -n 4 out/scores.csv
 	@echo
-	@echo "made:  $(RUN)         the trained model (model.keras, run.json, history.csv)"
+	@echo "made:  $(RUN)         the trained model (model.keras, run.json, history.csv, MODEL_CARD.md)"
 	@echo "       $(BUNDLE)      the bundle: ONNX, SavedModel, tokenizer, proof (parity.html)"
 	@echo "       out/scores.csv  docs/pairs.csv with a prediction and probabilities for each row"
 	@echo "next:  $(BIN)/pairlift inspect $(BUNDLE)"

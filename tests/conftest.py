@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,11 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+_CACHE = tempfile.TemporaryDirectory(prefix="pairlift-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name  # nobody's own cache is read or written
+# Half of a small training is XLA's compiler, and the tests make the same networks again and again.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_CACHE.name}/jax")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 ROOT = Path(__file__).parent.parent
 SMALL_BUNDLE = ROOT / "tests/data/bundle"

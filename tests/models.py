@@ -67,13 +67,15 @@ def perturb(model: Any, seed: int = 7) -> None:
 def make_classifier(family: str = "bert", labels: int = 3, length: int = 16, layers: int = 2, **options: Any) -> Any:
     """Return a classifier, 8 wide."""
     keras.utils.set_random_seed(5)  # fresh weights, so that the perturbed ones are the same each time
-    sizes = {
+    sizes: dict[str, Any] = {
         "num_layers": layers,
         "num_heads": 2,
         "hidden_dim": 8,
         "intermediate_dim": 16,
         "max_sequence_length": length,
     }
+    if "backbone_dropout" in options:
+        sizes["dropout"] = options.pop("backbone_dropout")
     dtype = options.pop("dtype", None)
     models = keras_hub.models
     if family == "bert":

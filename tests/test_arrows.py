@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = {
     "keras",
+    "matplotlib",
     "keras_hub",
     "tensorflow",
     "tensorflow_text",
@@ -27,7 +28,7 @@ PACKAGES = {
     "infer/pairlift": RUNNER
     | {"pairlift", "backports", "compression", "pyarrow"},  # the last three in a function, for an extra
     "training/pairlift_training": RUNNER
-    | {"pairlift", "pairlift_training", "keras", "keras_hub", "tensorflow_datasets"},
+    | {"pairlift", "pairlift_training", "keras", "keras_hub", "jax", "matplotlib", "tensorflow_datasets"},
     "export/pairlift_export": RUNNER
     | {"pairlift", "pairlift_export", "pairlift_training", "keras", "keras_hub", "tensorflow", "tf2onnx", "onnx"},
 }

@@ -16,11 +16,14 @@ from pairlift import Scorer
 from pairlift.errors import InputError, UsageError
 from pairlift.scorer import softmax
 from pairlift_training.data import read_data, split_rows
-from pairlift_training.recipe import load_recipe, recipe_names
 
 FIELDS = ("hypothesis", "premise")
 QUICK = ("--epochs", "1", "--sequence-length", "24", "--quiet")
 LABELS = ("yes", "no", "maybe")
+FILES = (
+    "MODEL_CARD.md", "confusion_matrix.png", "history.csv", "learning_curve.png", "learning_rate.png", "model.keras",
+    "run.json",
+)  # fmt: skip
 
 
 def write_pairs(path: Path, rows: int = 400) -> Path:
@@ -45,7 +48,7 @@ def test_label_order_survives_from_training_to_scores(pairlift: Run, tmp_path: P
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     assert "validation: accuracy 1.0000" in trained.stdout
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["history.csv", "model.keras", "run.json"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(FILES)
     run = json.loads((tmp_path / "run/run.json").read_text())
     assert (run["backend"], run["labels"], run["fields"]) == ("jax", ["maybe", "yes", "no"], list(FIELDS))
     exported = pairlift("export", tmp_path / "run", tmp_path / "bundle")
@@ -137,6 +140,25 @@ def test_a_bert_from_scratch_takes_a_vocabulary_of_the_users(pairlift: Run, tmp_
     assert "altered since the training" in altered.stderr
 
 
+@pytest.mark.keras
+def test_a_saved_model_is_reloaded_evaluated_alike_and_trains_on(pairlift: Run, tmp_path: Path) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", 60)
+    done = pairlift("train", data, tmp_path / "run", "--validation", data, "--learning-rate", 3e-3, *QUICK)
+    assert done.returncode == 0, done.stderr
+    run = json.loads((tmp_path / "run/run.json").read_text())
+    model = keras.models.load_model(tmp_path / "run/model.keras")
+    rows = read_data(str(data), FIELDS)
+    texts = tuple(np.array([pair[i] for pair in rows.pairs], object) for i in (0, 1))
+    truth = np.array([run["labels"].index(label) for label in rows.labels])
+    loss, accuracy = model.evaluate(texts, truth, batch_size=16, verbose=0)
+    assert accuracy == pytest.approx(run["metrics"]["validation"]["accuracy"], abs=1e-6)
+    assert loss == pytest.approx(run["metrics"]["validation"]["log_loss"], abs=1e-4)
+    before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
+    model.fit(texts, truth, batch_size=16, epochs=1, verbose=0)
+    after = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
+    assert not any(np.array_equal(b, a) for b, a in zip(before, after, strict=True))
+
+
 def test_snlis_own_columns_are_found_and_rows_without_a_label_are_counted(tmp_path: Path) -> None:
     labels = ["neutral", "-", "entailment", "contradiction", ""]
     lines = [
@@ -159,6 +181,8 @@ def test_a_premise_stands_on_one_side_of_the_split(tmp_path: Path) -> None:
 
 def test_tfds_is_read_by_its_own_splits_and_label_names(monkeypatch: pytest.MonkeyPatch) -> None:
     tfds = pytest.importorskip("tensorflow_datasets")
+    from pairlift_training.tfds import load as load_split
+
     asked, load, as_numpy = [], tfds.load, tfds.as_numpy
 
     def watched(name: str, **options: Any) -> Any:
@@ -172,12 +196,13 @@ def test_tfds_is_read_by_its_own_splits_and_label_names(monkeypatch: pytest.Monk
     monkeypatch.setattr(tfds, "load", watched)
     monkeypatch.setattr(tfds, "as_numpy", unlabelled)
     with tfds.testing.mock_data(num_examples=30):
-        rows = read_data("tfds:snli[train[:20%]]", FIELDS)
+        found = load_split("snli", "train[:20%]", FIELDS)
+        rows = list(found.rows)
     assert asked == [("snli", "train[:20%]")]
-    assert rows.names == ("entailment", "neutral", "contradiction")
-    assert (len(rows.pairs), rows.filtered) == (20, {"no_label": 10})
-    assert set(rows.labels) <= set(rows.names)
-    assert all(isinstance(first, str) and isinstance(second, str) for first, second in rows.pairs)
+    assert found.names == ("entailment", "neutral", "contradiction")
+    assert [label for _, label in rows[:10]] == [-1] * 10
+    assert {label for _, label in rows[10:]} <= {0, 1, 2}
+    assert all(isinstance(first, str) and isinstance(second, str) for (first, second), _ in rows)
 
 
 def test_a_tfds_data_set_that_cannot_be_loaded_is_an_input_error() -> None:
@@ -198,26 +223,6 @@ def test_a_tfds_data_set_that_cannot_be_loaded_is_an_input_error() -> None:
 def test_data_that_is_not_there_is_named(name: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message.replace("[", r"\[")):
         read_data(name, FIELDS)
-
-
-@pytest.mark.parametrize("name", recipe_names())
-def test_every_shipped_recipe_loads(name: str) -> None:
-    assert load_recipe(name, {}).name == name
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"epochs": 0}, "epochs: found 0, expected 1 or more"),
-        ({"family": "gpt"}, "family: found 'gpt', expected bert or roberta"),
-        ({"learning_rate": "fast"}, "learning_rate: found str 'fast', expected float"),
-        ({"sequence_length": 4096}, "sequence_length: found 4096, expected 5 to 512"),
-    ],
-)
-def test_a_recipe_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        load_recipe("sample", changes)
-    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

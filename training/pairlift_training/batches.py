@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from pairlift.encoder import Pair, PairEncoder
 from pairlift.packing import Batch, pack, trim
+from pairlift.record import dump
 from pairlift.tokenizer import Tokens
+from pairlift.version import __version__
+from pairlift_training.cache import Arrays, Cache
 
 WIDTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
@@ -16,11 +20,15 @@ WIDTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 class Encoded:
     """A data set's tokens, ready to be packed at any width."""
 
-    def __init__(self, encoder: PairEncoder, pairs: list[Pair]) -> None:
-        texts: dict[str, int] = {}
-        index = [texts.setdefault(text, len(texts)) for pair in pairs for text in pair]
-        self._first, self._second = np.array(index, np.int64).reshape(-1, 2).T
-        self._tokens: Tokens = encoder.tokenize(list(texts))
+    def __init__(self, encoder: PairEncoder, pairs: list[Pair], cache: Cache | None = None) -> None:
+        def make() -> Arrays:
+            return _tokenize(encoder, pairs)
+
+        arrays = cache.arrays("tokens", _identify(encoder, pairs), make) if cache is not None else make()
+        self._first, self._second = arrays["first"], arrays["second"]
+        self._tokens = Tokens(
+            ids=arrays["ids"].astype(np.int32, copy=False), starts=arrays["starts"], lengths=arrays["lengths"]
+        )
         self._packing = encoder.packing
         kept = trim(self._packing, self._tokens.lengths[self._first], self._tokens.lengths[self._second])
         lengths = kept[0] + kept[1] + self._packing.special_tokens
@@ -49,3 +57,19 @@ class Encoded:
             rest = rows[full:]
         if len(rest):
             yield rest
+
+
+def _tokenize(encoder: PairEncoder, pairs: list[Pair]) -> Arrays:
+    texts: dict[str, int] = {}
+    index = [texts.setdefault(text, len(texts)) for pair in pairs for text in pair]
+    first, second = np.array(index, np.int64).reshape(-1, 2).T
+    tokens = encoder.tokenize(list(texts))
+    return {"first": first, "second": second, "ids": tokens.ids, "starts": tokens.starts, "lengths": tokens.lengths}
+
+
+def _identify(encoder: PairEncoder, pairs: list[Pair]) -> str:
+    """Return the digest of all that decides the tokens: the texts, the tokenizer, and the version of what applies it."""
+    digest = hashlib.sha256(f"{__version__}\n".encode() + dump(encoder.record.tokenizer))
+    for pair in pairs:
+        digest.update("\x1f".join(pair).encode() + b"\x1e")
+    return digest.hexdigest()

@@ -77,6 +77,20 @@ def read_encoder(classifier: Any) -> PairEncoder:
     return PairEncoder(read_keras_preprocessor(classifier.preprocessor))
 
 
+def has_logits(classifier: Any) -> bool:
+    """Return whether the head gives logits; if not, it ends in softmax.
+
+    Raises:
+        InputError: It has another activation.
+    """
+    activation = keras.activations.serialize(keras.activations.get(classifier.activation))
+    if activation not in ("linear", "softmax"):
+        raise InputError(
+            f"{type(classifier).__name__}: its head has the activation {activation}; expected none or softmax"
+        )
+    return bool(activation == "linear")
+
+
 def load_classifier(path: Path) -> Any:
     """Load a `.keras` file.
 

@@ -4,101 +4,144 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+from pairlift_training.choices import CHECKPOINT_STEPS, KEPT, OPTIMIZERS, PRECISIONS, SCHEDULES, VALIDATION_SHARE
 
 DEFAULT_FIELDS = ("hypothesis", "premise")
 
 
+def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for each field of a recipe that may be overridden."""
+    for option in reversed(
+        (
+            click.option("--preset", help="A KerasHub preset's name, or a local preset directory."),
+            click.option("--epochs", type=int),
+            click.option("--batch-size", type=int, help="Pairs of an update."),
+            click.option("--sequence-length", type=int, help="Most tokens of a pair."),
+            click.option("--optimizer", type=click.Choice(OPTIMIZERS)),
+            click.option("--learning-rate", type=float, help="The highest."),
+            click.option("--schedule", type=click.Choice(SCHEDULES)),
+            click.option("--warmup", type=float, help="Share of all updates in which the rate goes up."),
+            click.option("--weight-decay", type=float),
+            click.option("--clip-norm", type=float, help="Largest norm of the gradients; 0 does not clip."),
+            click.option("--accumulate", type=int, help="Parts of a batch, one after the other, for a small card."),
+            click.option("--precision", type=click.Choice(PRECISIONS)),
+            click.option("--keep", type=click.Choice(KEPT), help="The epoch whose weights are kept."),
+            click.option("--patience", type=int, help="Epochs without a better one until it stops; 0 for never."),
+            click.option("--seed", type=int),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
-@click.argument("data")
+@click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--recipe", help="A shipped recipe or a TOML file.  [default: sample for sample:nli, else bert_scratch]")
-@click.option("--validation", help="Labelled pairs to validate on; without it, 5 % of DATA by a hash of the premise.")
-@click.option("--test", help="Labelled pairs for the final figure.")
-@click.option("--preset", help="A KerasHub preset's name, or a local preset directory.")
+@click.option("--validation", multiple=True, help="Labelled pairs to validate on; may be given several times.")
+@click.option("--test", multiple=True, help="Labelled pairs for the final figure; may be given several times.")
+@click.option(
+    "--validation-share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=VALIDATION_SHARE,
+    show_default=True,
+    help="Share of DATA, by a hash of the premise, that is validated on without --validation.",
+)
 @click.option("--vocabulary", type=click.Path(path_type=Path), help="Vocabulary file for a model from scratch.")
 @click.option("--merges", type=click.Path(path_type=Path), help="Merge rules for a RoBERTa from scratch.")
 @click.option("--labels", help="Label names in the order of the head's outputs.")
 @click.option("--fields", help="Columns of the two texts: hypothesis=COLUMN,premise=COLUMN.")
 @click.option("--label", help="Column of the label.  [default: label, or SNLI's gold_label]")
-@click.option("--epochs", type=int)
-@click.option("--batch-size", type=int)
-@click.option("--learning-rate", type=float)
-@click.option("--sequence-length", type=int)
-@click.option("--seed", type=int)
+@recipe_options
 @click.option("--backend", type=click.Choice(["jax", "tensorflow", "torch"]), default="jax", show_default=True)
+@click.option(
+    "--checkpoint-steps",
+    type=click.IntRange(min=1),
+    default=CHECKPOINT_STEPS,
+    show_default=True,
+    help="Updates between two checkpoints.",
+)
+@click.option("--restart", is_flag=True, help="Begin again, whatever an earlier command had done.")
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where tokens are kept.  [default: ~/.cache/pairlift]",
+)
+@click.option("--no-cache", is_flag=True, help="Keep no tokens.")
 @click.option("--force", is_flag=True, help="Replace RUN if it is a run.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def train(
-    data: str,
+    data: tuple[str, ...],
     run: Path,
     recipe: str | None,
-    validation: str | None,
-    test: str | None,
-    preset: str | None,
+    validation: tuple[str, ...],
+    test: tuple[str, ...],
+    validation_share: float,
     vocabulary: Path | None,
     merges: Path | None,
     labels: str | None,
     fields: str | None,
     label: str | None,
     backend: str,
+    checkpoint_steps: int,
+    restart: bool,
+    cache: Path | None,
+    no_cache: bool,
     force: bool,
     quiet: bool,
     **overrides: Any,
 ) -> None:
     """Fine-tune a classifier on DATA and write the run directory RUN.
 
-    DATA is a file (.csv, .tsv, .jsonl), tfds:snli, tfds:snli[train[:20%]] or sample:nli.
+    DATA is one or several of: a file that the runner reads, tfds:snli, tfds:snli[train[:20%]], sample:nli.
+    A training that was stopped or killed goes on when the same command is run again.
 
     Example: pairlift train sample:nli out/run
     """
-    from pairlift.errors import InputError, UsageError
+    from pairlift.errors import UsageError
     from pairlift.fields import parse_list
-    from pairlift.staging import check_destination, staged_directory
-    from pairlift_training.data import check_labels, order_labels, read_data, split_rows
+    from pairlift.staging import check_destination
+    from pairlift_training.cache import find_cache
+    from pairlift_training.data import read_parts
     from pairlift_training.recipe import load_recipe
     from pairlift_training.run import RUN
 
     check_destination(run, RUN, force)
-    given = {name: value for name, value in {**overrides, "preset": preset}.items() if value is not None}
-    chosen = load_recipe(recipe or ("sample" if data.startswith("sample:") else "bert_scratch"), given)
-    rows = read_data(data, DEFAULT_FIELDS, fields, label)
-    names = order_labels(rows, parse_list(labels, "--labels") if labels else None)
-    if validation is None and data == "sample:nli":
-        validation, test = "sample:nli[validation]", test or "sample:nli[test]"
-    if validation is None:
-        rows, held = split_rows(rows, DEFAULT_FIELDS.index("premise"))
-        if not held.pairs or not rows.pairs:
-            raise InputError(
-                f"{data}: {len(rows.pairs) + len(held.pairs)} rows are too few to hold 5 % out; give --validation"
-            )
-    else:
-        held = read_data(validation, DEFAULT_FIELDS, fields, label)
-    last = read_data(test, DEFAULT_FIELDS, fields, label) if test else None
-    for data_set in (rows, held, last):
-        if data_set is not None:
-            check_labels(data_set, names)
-    if len(names) < 2:
+    sample = data == ("sample:nli",)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    chosen = load_recipe(recipe or ("sample" if sample else "bert_scratch"), given)
+    if sample and not validation:
+        validation, test = ("sample:nli[validation]",), test or ("sample:nli[test]",)
+    kept = None if no_cache else find_cache(cache)
+    wanted = parse_list(labels, "--labels") if labels else None
+    if wanted is not None and len(wanted) < 2:
         raise UsageError(f"--labels {labels}: expected two or more")
+    parts = read_parts(data, validation, test, validation_share, wanted, DEFAULT_FIELDS, fields, label, kept)
     _choose_backend(backend)
     from pairlift_training.fit import Job
     from pairlift_training.fit import train as fit
 
     job = Job(
-        recipe=chosen, labels=names, fields=DEFAULT_FIELDS, train=rows, validation=held, test=last,
-        vocabulary=vocabulary, merges=merges, quiet=quiet,
+        recipe=chosen, labels=parts.labels, fields=DEFAULT_FIELDS, train=parts.train, validation=parts.validation, test=parts.test,
+        vocabulary=vocabulary, merges=merges, cache=kept, checkpoint_steps=checkpoint_steps, restart=restart, force=force,
+        quiet=quiet,
     )  # fmt: skip
-    with staged_directory(run, RUN, force) as stage:
-        done = fit(job, stage)
+    done = fit(job, run)
     click.echo(f"{run}: {done.architecture}, {done.parameters:,} parameters, {done.data['train'].rows} training pairs")
     for part, use in done.data.items():
         if use.filtered:
             click.echo(f"{part}: left out " + ", ".join(f"{count} {reason}" for reason, count in use.filtered.items()))
+    if done.kept_epoch != chosen.epochs:
+        click.echo(f"kept epoch {done.kept_epoch} of {done.epochs}")
     for part, metrics in done.metrics.items():
         click.echo(f"{part}: accuracy {metrics.accuracy:.4f}, log loss {metrics.log_loss:.4f}, {metrics.rows} pairs")
+    if chosen.expected_accuracy is not None:
+        click.echo(f"the recipe expects a test accuracy of {chosen.expected_accuracy:.1%}: {chosen.source}")
 
 
 @click.command()

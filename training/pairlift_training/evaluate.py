@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from pairlift.bundle import Bundle
 from pairlift.errors import UsageError
 from pairlift.manifest import MANIFEST
 from pairlift.metrics import Metrics, measure
 from pairlift.scorer import Scorer
-from pairlift_training.data import Rows, check_labels, read_data
+from pairlift_training.data import Rows, read_data
+from pairlift_training.labels import check_labels, label_places
 from pairlift_training.run import MODEL, RUN, read_run
 
 
@@ -45,11 +45,10 @@ def evaluate(model: Path, data: str, columns: str | None, label: str | None, var
         scorer.close()
     else:
         raise UsageError(f"{model}: expected a run directory (holds {RUN}) or a bundle (holds {MANIFEST})")
-    truth = np.array([labels.index(name) for name in rows.labels], np.int64)
-    return measure(probabilities, truth, labels)
+    return measure(probabilities, label_places(rows.labels, labels), labels)
 
 
 def _read(data: str, fields: tuple[str, ...], columns: str | None, label: str | None, labels: tuple[str, ...]) -> Rows:
     rows = read_data(data, fields, columns, label)
-    check_labels(rows, labels)
+    check_labels(rows.labels, labels, rows.source)
     return rows

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +10,29 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 from pairlift import record
-from pairlift.digest import sha256_file
-from pairlift.errors import AgreementError
+from pairlift.digest import sha256_bytes, sha256_file
 from pairlift.metrics import Metrics, measure
+from pairlift.staging import staged_directory
 from pairlift.version import read_versions
 from pairlift_training.batches import Encoded
-from pairlift_training.classifier import build_classifier, read_encoder
+from pairlift_training.cache import Cache
+from pairlift_training.card import format_card
+from pairlift_training.checkpoint import Progress, read_best
+from pairlift_training.choices import CHECKPOINT_STEPS
+from pairlift_training.classifier import build_classifier, has_logits, read_encoder
 from pairlift_training.data import Rows, hold_out
-from pairlift_training.predict import predict_probabilities
+from pairlift_training.devices import choose_precision, clone_under, copy_weights, spread
+from pairlift_training.feed import Feed
+from pairlift_training.history import write_history
+from pairlift_training.jobs import Identity, job_path, open_job, remove_job
+from pairlift_training.labels import label_places
+from pairlift_training.loop import Loop, Score
+from pairlift_training.network import make_network
+from pairlift_training.optimizer import build_optimizer
+from pairlift_training.plots import check_plots, draw_confusion, draw_curve, draw_rate
+from pairlift_training.predict import BATCH_ROWS, predict_encoded, run_batches, to_probabilities
 from pairlift_training.recipe import Recipe
-from pairlift_training.run import HISTORY, MODEL, RUN, Run
-from tqdm import tqdm
+from pairlift_training.run import CARD, CONFUSION, CURVE, HISTORY, MODEL, RATE, RUN, Run
 
 HELD_OUT_PAIRS = 256
 PACKAGES = ("keras", "keras-hub", "jax", "tensorflow", "torch", "numpy", "tokenizers")
@@ -31,7 +40,19 @@ PACKAGES = ("keras", "keras-hub", "jax", "tensorflow", "torch", "numpy", "tokeni
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is to be trained: the recipe, label names and fields in model order, the data by part, vocabulary files."""
+    """What is to be trained, and how it is gone about.
+
+    Attributes:
+        recipe: How.
+        labels, fields: In model order.
+        train, validation, test: The data by part.
+        vocabulary, merges: Files for a model from scratch.
+        cache: Where tokens are kept.
+        checkpoint_steps: Updates between two checkpoints.
+        restart: Begin again, whatever an earlier process had done.
+        force: Replace a run of that name.
+        quiet: No progress.
+    """
 
     recipe: Recipe
     labels: tuple[str, ...]
@@ -41,158 +62,122 @@ class Job:
     test: Rows | None
     vocabulary: Path | None = None
     merges: Path | None = None
+    cache: Cache | None = None
+    checkpoint_steps: int = CHECKPOINT_STEPS
+    restart: bool = False
+    force: bool = False
     quiet: bool = False
 
+    @property
+    def parts(self) -> dict[str, Rows]:
+        """The data sets there are, by part."""
+        return {"train": self.train, "validation": self.validation} | ({"test": self.test} if self.test else {})
 
-def train(job: Job, directory: Path) -> Run:
-    """Train, and write model.keras, history.csv and run.json into a directory.
+
+def train(job: Job, path: Path) -> Run:
+    """Train, and write the run directory; `PATH.job` holds what a stopped or killed training had done, to go on with.
 
     Raises:
-        AgreementError: The loss is no longer a number.
+        AgreementError, ChangedError, Stopped: As `Loop.run`.
+        DestinationError: The run exists, or another process trains it.
         InputError, UsageError: As `build_classifier`.
+        StorageError: Something cannot be written.
     """
+    check_plots()
     recipe = job.recipe
+    devices, precision = spread(recipe), choose_precision(recipe)
+    keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(recipe.seed)
-    keras.config.set_dtype_policy(recipe.precision)
     classifier = build_classifier(recipe, len(job.labels), job.train, job.vocabulary, job.merges)
     encoder = read_encoder(classifier)
-    network = keras.Model(classifier.input, classifier.output)
-    feed = Feed(Encoded(encoder, job.train.pairs), _indices(job.train, job.labels), recipe)
-    check = Feed(Encoded(encoder, job.validation.pairs), _indices(job.validation, job.labels), recipe, shuffle=False)
-    network.compile(
-        optimizer=_optimizer(recipe, len(feed)),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-    )
-    watch = _Watch(len(feed), job.quiet)
-    network.fit(feed, validation_data=check, epochs=recipe.epochs, callbacks=[watch], shuffle=False, verbose=0)
-    classifier.save(directory / MODEL)
-    _write_history(directory / HISTORY, watch.epochs)
-    parts = {"train": job.train, "validation": job.validation} | ({"test": job.test} if job.test else {})
-    run = Run(
-        architecture=type(classifier).__name__,
-        labels=job.labels,
-        fields=job.fields,
-        sequence_length=recipe.sequence_length,
-        parameters=classifier.count_params(),
-        recipe=recipe,
-        backend=keras.backend.backend(),
-        data={name: rows.describe() for name, rows in parts.items()},
-        metrics={name: _evaluate(classifier, rows, job.labels) for name, rows in parts.items() if name != "train"},
-        held_out=hold_out(job.validation, HELD_OUT_PAIRS),
-        versions=read_versions(PACKAGES),
-        model_sha256=sha256_file(directory / MODEL),
-    )
-    (directory / RUN).write_bytes(record.dump(run))
+    data = {name: Encoded(encoder, rows.pairs, job.cache) for name, rows in job.parts.items()}
+    truth = {name: label_places(rows.labels, job.labels) for name, rows in job.parts.items()}
+    feed = Feed(data["train"], truth["train"], recipe.batch_size, recipe.seed)
+    # The model that is saved is float32 from the beginning; another precision trains a copy of it.
+    trained = classifier if precision == "float32" else clone_under(classifier, precision)
+    optimizer = build_optimizer(recipe, feed.updates * recipe.epochs)
+    network = make_network(trained, optimizer, has_logits(classifier))
+    size = -(-BATCH_ROWS // devices) * devices
+
+    def predict(part: str) -> NDArray[np.float32]:
+        return to_probabilities(classifier, run_batches(network.outputs, data[part], size))
+
+    def validate() -> Score:
+        metrics = measure(predict("validation"), truth["validation"], job.labels)
+        return Score(loss=metrics.log_loss, accuracy=metrics.accuracy)
+
+    with open_job(job_path(path), _identify(job, encoder.record.tokenizer), job.restart) as folder:
+        loop = Loop(network, feed, validate, recipe, folder, job.checkpoint_steps, job.quiet)
+        progress = loop.run()
+        if recipe.keep == "best":
+            network.restore(read_best(folder, progress.best_epoch))
+        network.store()
+        if trained is not classifier:
+            copy_weights(trained, classifier)
+        metrics = {
+            part: measure(
+                predict(part) if trained is classifier else predict_encoded(classifier, data[part]),
+                truth[part],
+                job.labels,
+            )
+            for part in data
+            if part != "train"
+        }
+        with staged_directory(path, RUN, job.force) as stage:
+            classifier.save(stage / MODEL)
+            run = _describe(job, classifier, devices, precision, progress, metrics, stage)
+            _write(stage, run, progress)
+        remove_job(folder)
     return run
 
 
-class Feed(keras.utils.PyDataset):
-    """Batches for Keras: (inputs, labels, weights), each full; filled rows weigh nothing."""
-
-    def __init__(self, data: Encoded, truth: NDArray[np.int64], recipe: Recipe, shuffle: bool = True) -> None:
-        super().__init__()
-        self._data, self._truth, self._size = data, truth, recipe.batch_size
-        self._random = np.random.default_rng(recipe.seed)
-        self._shuffle = shuffle
-        self.on_epoch_end()
-
-    def on_epoch_end(self) -> None:
-        """Draw the next epoch's order: rows within their length, then the batches."""
-        rows = np.arange(len(self._data))
-        batches = list(self._data.batches(self._size, self._random.permutation(rows) if self._shuffle else rows))
-        order = self._random.permutation(len(batches)) if self._shuffle else np.arange(len(batches))
-        self._batches = [batches[i] for i in order]
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __getitem__(self, i: int) -> tuple[dict[str, NDArray[np.int32]], NDArray[np.int64], NDArray[np.float32]]:
-        rows = self._batches[i]
-        weights = np.zeros(self._size, np.float32)
-        weights[: len(rows)] = 1
-        rows = np.resize(rows, self._size)
-        return self._data.pack(rows).feeds(), self._truth[rows], weights
+def _identify(job: Job, tokenizer: object) -> Identity:
+    return Identity(
+        recipe=job.recipe,
+        labels=job.labels,
+        fields=job.fields,
+        data={name: rows.describe().sha256 for name, rows in job.parts.items()},
+        tokenizer=sha256_bytes(record.dump(tokenizer)),
+        backend=keras.backend.backend(),
+        versions=read_versions(PACKAGES),
+    )
 
 
-@keras.saving.register_keras_serializable("pairlift")
-class TriangularSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """From 0 up to the highest rate over the warm-up, then linearly down to 0."""
-
-    def __init__(self, rate: float, warmup: int, total: int) -> None:
-        self.rate, self.warmup, self.total = rate, warmup, total
-
-    def __call__(self, step: Any) -> Any:
-        """Return the learning rate of a step."""
-        step = keras.ops.cast(step, "float32")
-        up = step / max(1, self.warmup)
-        down = (self.total - step) / max(1, self.total - self.warmup)
-        return self.rate * keras.ops.maximum(0.0, keras.ops.minimum(up, down) if self.warmup else down)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"rate": self.rate, "warmup": self.warmup, "total": self.total}
-
-
-class _Watch(keras.callbacks.Callback):
-    def __init__(self, steps: int, quiet: bool) -> None:
-        super().__init__()
-        self.epochs: list[dict[str, float]] = []
-        self._steps, self._quiet = steps, quiet
-        self._bar: Any = None
-        self._start = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._start = time.monotonic()
-        self._bar = tqdm(
-            total=self._steps,
-            desc=f"epoch {epoch + 1}",
-            unit=" steps",
-            leave=False,
-            disable=True if self._quiet else None,
-        )
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self._bar.update()
-        loss = float((logs or {}).get("loss", 0.0))
-        if not np.isfinite(loss):
-            raise AgreementError(
-                f"the loss became {loss} at step {batch + 1}; lower the learning rate with --learning-rate"
-            )
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._bar.close()
-        values = {name: float(value) for name, value in (logs or {}).items()}
-        self.epochs.append({"epoch": epoch + 1, **values, "seconds": round(time.monotonic() - self._start, 2)})
-        if not self._quiet:
-            tqdm.write(
-                f"epoch {epoch + 1}: loss {values['loss']:.4f}, accuracy {values['accuracy']:.4f}, validation loss "
-                f"{values['val_loss']:.4f}, accuracy {values['val_accuracy']:.4f}, {self.epochs[-1]['seconds']:.0f} s",
-                file=sys.stderr,
-            )
+def _describe(
+    job: Job,
+    classifier: Any,
+    devices: int,
+    precision: str,
+    progress: Progress,
+    metrics: dict[str, Metrics],
+    stage: Path,
+) -> Run:
+    return Run(
+        architecture=type(classifier).__name__,
+        labels=job.labels,
+        fields=job.fields,
+        sequence_length=job.recipe.sequence_length,
+        parameters=classifier.count_params(),
+        recipe=job.recipe,
+        backend=keras.backend.backend(),
+        devices=devices,
+        precision=precision,
+        epochs=progress.epoch,
+        kept_epoch=progress.best_epoch if job.recipe.keep == "best" else progress.epoch,
+        seconds=round(progress.seconds, 1),
+        data={name: rows.describe() for name, rows in job.parts.items()},
+        metrics=metrics,
+        held_out=hold_out(job.validation, HELD_OUT_PAIRS),
+        versions=read_versions(PACKAGES),
+        model_sha256=sha256_file(stage / MODEL),
+    )
 
 
-def _optimizer(recipe: Recipe, steps: int) -> Any:
-    total = steps * recipe.epochs
-    rate: Any = recipe.learning_rate
-    if recipe.schedule == "triangular":
-        rate = TriangularSchedule(rate, int(total * recipe.warmup), total)
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
-
-
-def _indices(rows: Rows, labels: tuple[str, ...]) -> NDArray[np.int64]:
-    places = {label: i for i, label in enumerate(labels)}
-    return np.array([places[label] for label in rows.labels], np.int64)
-
-
-def _evaluate(classifier: Any, rows: Rows, labels: tuple[str, ...]) -> Metrics:
-    return measure(predict_probabilities(classifier, rows.pairs), _indices(rows, labels), labels)
-
-
-def _write_history(path: Path, epochs: list[dict[str, float]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(epochs[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(epochs)
+def _write(stage: Path, run: Run, progress: Progress) -> None:
+    write_history(stage / HISTORY, progress.points)
+    draw_curve(stage / CURVE, progress.points, run.kept_epoch)
+    draw_rate(stage / RATE, progress.points)
+    part = "test" if "test" in run.metrics else "validation"
+    draw_confusion(stage / CONFUSION, run.metrics[part], part)
+    (stage / CARD).write_text(format_card(run), encoding="utf-8")
+    (stage / RUN).write_bytes(record.dump(run))

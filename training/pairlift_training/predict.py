@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,32 +12,48 @@ from pairlift.encoder import Pair
 from pairlift.scorer import softmax
 from pairlift_training.batches import Encoded
 from pairlift_training.classifier import read_encoder
+from pairlift_training.feed import pack_rows
 
 BATCH_ROWS = 64
 
+Forward = Callable[[dict[str, NDArray[np.int32]]], Any]
+
 
 def predict_probabilities(classifier: Any, pairs: list[Pair]) -> NDArray[np.float32]:
-    """Return the probabilities of pairs, float32, shape (len(pairs), n_labels).
+    """Return the probabilities of pairs, float32, shape (len(pairs), n_labels)."""
+    return predict_encoded(classifier, Encoded(read_encoder(classifier), pairs))
 
-    A head that ends in softmax is taken as it is, another's outputs are logits.
-    """
-    outputs = predict_outputs(classifier, Encoded(read_encoder(classifier), pairs))
-    activation = (
-        keras.activations.serialize(getattr(classifier, "activation", None))
-        if getattr(classifier, "activation", None)
-        else "linear"
-    )
-    return outputs if activation == "softmax" else softmax(outputs)
+
+def predict_encoded(classifier: Any, data: Encoded) -> NDArray[np.float32]:
+    """Return the probabilities of a data set's rows, float32, shape (len(data), n_labels)."""
+    return to_probabilities(classifier, predict_outputs(classifier, data))
 
 
 def predict_outputs(classifier: Any, data: Encoded) -> NDArray[np.float32]:
     """Return what the classifier's head gives for each row, float32, in order."""
     network = keras.Model(classifier.input, classifier.output)
+    return run_batches(network.predict_on_batch, data)
+
+
+def run_batches(forward: Forward, data: Encoded, size: int = BATCH_ROWS) -> NDArray[np.float32]:
+    """Return what a function gives for each row, float32, in order.
+
+    Args:
+        forward: From the arrays of one batch to its outputs, shape (size, n_labels).
+        data: The rows.
+        size: Rows of a batch; the last one is filled up.
+    """
     out: NDArray[np.float32] | None = None
-    for rows in data.batches(BATCH_ROWS, np.arange(len(data))):
-        filled = np.resize(rows, BATCH_ROWS) if len(rows) < BATCH_ROWS else rows
-        values = np.asarray(network.predict_on_batch(data.pack(filled).feeds()), np.float32)[: len(rows)]
+    for rows in data.batches(size, np.arange(len(data))):
+        values = np.asarray(forward(pack_rows(data, rows, size).feeds()), np.float32)[: len(rows)]
         if out is None:
             out = np.empty((len(data), values.shape[1]), np.float32)
         out[rows] = values
     return np.empty((0, 0), np.float32) if out is None else out
+
+
+def to_probabilities(classifier: Any, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities that a head's outputs stand for: those of softmax as they are, others are logits."""
+    activation = getattr(classifier, "activation", None)
+    name = keras.activations.serialize(activation) if activation else "linear"
+    return outputs if name == "softmax" else softmax(outputs)

@@ -5,13 +5,21 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from importlib import resources
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from pairlift import record
 from pairlift.errors import RecordError, UsageError
+from pairlift_training.choices import FAMILIES, KEPT, OPTIMIZERS, PRECISIONS, SCHEDULES
 
-FAMILIES = ("bert", "roberta")
+KNOWN = (
+    ("family", FAMILIES),
+    ("optimizer", OPTIMIZERS),
+    ("schedule", SCHEDULES),
+    ("precision", PRECISIONS),
+    ("keep", KEPT),
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +34,21 @@ class Recipe:
         dropout: Of the model from scratch.
         lowercase: Whether the tokenizer from scratch folds case (BERT).
         sequence_length: Most tokens of a row.
-        batch_size: Rows of a step.
+        batch_size: Rows of an update.
         epochs: Passes over the data.
+        optimizer: `adam` or `adamw`.
         learning_rate: The highest.
         schedule: `constant`, or `triangular`: from 0 up over the warm-up, then linearly to 0.
-        warmup: Share of all steps (triangular).
-        weight_decay: Of AdamW; 0 is Adam.
-        precision: Keras dtype policy while training.
+        warmup: Share of all updates (triangular).
+        weight_decay: Of AdamW, on kernels and embeddings.
+        clip_norm: The largest norm of all gradients together; 0 does not clip.
+        accumulate: Parts that a batch goes through the network in, for a small card; the result is that of one.
+        precision: `auto` (mixed_bfloat16 on an accelerator, else float32), `float32` or `mixed_bfloat16`.
+        keep: `last` or `best`: the epoch whose weights are kept, by validation accuracy.
+        patience: Epochs without a better validation accuracy until it stops; 0 never stops early.
         seed: Of initial weights, shuffling and dropout.
+        expected_accuracy: Test accuracy on the data that `source` speaks of, where somebody has measured it.
+        source: Where the expected accuracy is from.
     """
 
     format: int = 1
@@ -48,12 +63,19 @@ class Recipe:
     sequence_length: int = 128
     batch_size: int = 32
     epochs: int = 3
+    optimizer: str = "adamw"
     learning_rate: float = 1e-4
     schedule: str = "triangular"
     warmup: float = 0.2
     weight_decay: float = 0.01
-    precision: str = "float32"
+    clip_norm: float = 0.0
+    accumulate: int = 1
+    precision: str = "auto"
+    keep: str = "last"
+    patience: int = 0
     seed: int = 1
+    expected_accuracy: float | None = None
+    source: str | None = None
 
 
 def recipe_names() -> list[str]:
@@ -86,13 +108,23 @@ def load_recipe(name: str, overrides: dict[str, Any]) -> Recipe:
 
 def _check(recipe: Recipe) -> None:
     for what, found, good, expected in (
-        ("family", recipe.family, recipe.family in FAMILIES, " or ".join(FAMILIES)),
-        ("schedule", recipe.schedule, recipe.schedule in ("constant", "triangular"), "constant or triangular"),
+        *((name, getattr(recipe, name), getattr(recipe, name) in known, " or ".join(known)) for name, known in KNOWN),
         ("warmup", recipe.warmup, 0 <= recipe.warmup < 1, "a share from 0 up to 1"),
         ("epochs", recipe.epochs, recipe.epochs >= 1, "1 or more"),
         ("batch_size", recipe.batch_size, recipe.batch_size >= 1, "1 or more"),
         ("sequence_length", recipe.sequence_length, 5 <= recipe.sequence_length <= 512, "5 to 512"),
-        ("learning_rate", recipe.learning_rate, recipe.learning_rate > 0, "more than 0"),
+        ("learning_rate", recipe.learning_rate, 0 < recipe.learning_rate < inf, "more than 0"),
+        ("weight_decay", recipe.weight_decay, 0 <= recipe.weight_decay < 1, "from 0 up to 1"),
+        ("weight_decay", recipe.weight_decay, recipe.optimizer != "adam" or not recipe.weight_decay, "0 with adam"),
+        ("seed", recipe.seed, recipe.seed >= 0, "0 or more"),
+        ("clip_norm", recipe.clip_norm, 0 <= recipe.clip_norm < inf, "0 or more"),
+        ("patience", recipe.patience, recipe.patience >= 0, "0 or more"),
+        (
+            "accumulate",
+            recipe.accumulate,
+            recipe.accumulate >= 1 and recipe.batch_size % recipe.accumulate == 0,
+            f"a divisor of batch_size ({recipe.batch_size})",
+        ),
         ("width", recipe.width, recipe.width % recipe.heads == 0, f"a multiple of heads ({recipe.heads})"),
     ):
         if not good:

@@ -15,6 +15,10 @@ from pairlift_training.recipe import Recipe
 RUN = "run.json"
 MODEL = "model.keras"
 HISTORY = "history.csv"
+CURVE = "learning_curve.png"
+RATE = "learning_rate.png"
+CONFUSION = "confusion_matrix.png"
+CARD = "MODEL_CARD.md"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,11 @@ class Run:
         parameters: How many weights the model has.
         recipe: What was used, overrides included.
         backend: The Keras backend that trained.
+        devices: Over how many each batch was spread.
+        precision: The dtype policy it trained under; model.keras is float32 whatever it was.
+        epochs: Epochs that were trained.
+        kept_epoch: The one whose weights were kept, from 1.
+        seconds: Spent training, pauses left out.
         data: The data sets by their part: train, validation, test.
         metrics: On the validation and test data.
         held_out: Pairs that were not trained on, for the export's proof.
@@ -70,6 +79,11 @@ class Run:
     parameters: int
     recipe: Recipe
     backend: str
+    devices: int = 1
+    precision: str = "float32"
+    epochs: int = 0
+    kept_epoch: int = 0
+    seconds: float = 0.0
     data: Mapping[str, DataUse]
     metrics: Mapping[str, Metrics]
     held_out: tuple[LabelledPair, ...]

@@ -9,7 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-LABELS = ("entailment", "neutral", "contradiction")
+from pairlift_training.labels import NLI_LABELS
+
+LABELS = NLI_LABELS
 SPLITS = {"train": 12000, "validation": 1500, "test": 1500}
 SEED = 2026
 

@@ -1,0 +1,55 @@
+"""The progress bar of an epoch: pairs a second, loss and accuracy, on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pairlift_training.network import Sums
+from tqdm import tqdm
+
+SECONDS = 1.0  # between two looks at the sums, each of which waits for the device
+
+
+class Bar:
+    """What is shown of a training.
+
+    Args:
+        rows: Of an epoch.
+        read: Returns the sums since they were last cleared.
+        quiet: Whether nothing is shown at all.
+    """
+
+    def __init__(self, rows: int, read: Callable[[], Sums], quiet: bool) -> None:
+        self._rows, self._read, self._quiet = rows, read, quiet
+        self._bar: Any = None
+        self._looked = 0.0
+
+    def begin(self, epoch: int, done: int) -> None:
+        """Show the bar of an epoch, some of whose rows are done."""
+        self.end()
+        self._bar = tqdm(
+            total=self._rows, initial=done, desc=f"epoch {epoch}", unit=" pairs", leave=False,
+            disable=True if self._quiet else None,
+        )  # fmt: skip
+
+    def advance(self, rows: int) -> None:
+        """Move on; now and then with the loss and the accuracy."""
+        self._bar.update(rows)
+        if not self._bar.disable and time.monotonic() - self._looked > SECONDS:
+            self._looked = time.monotonic()
+            sums = self._read()
+            if sums.rows:
+                self._bar.set_postfix(loss=f"{sums.loss / sums.rows:.4f}", accuracy=f"{sums.correct / sums.rows:.4f}")
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def say(self, line: str) -> None:
+        """Write a line above the bar."""
+        if not self._quiet:
+            tqdm.write(line, file=sys.stderr)

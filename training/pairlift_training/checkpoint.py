@@ -1,0 +1,119 @@
+"""Checkpoints: the whole state of a training, one file that is replaced as a whole.
+
+`checkpoint.npz` holds the arrays (weights, the optimiser's, dropout's seeds, sums) and the progress as JSON; a zip file's
+checksums show whether it is as it was written. `best-EPOCH.npz` holds the weights of the best epoch so far.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from pairlift import record
+from pairlift.errors import ChangedError, RecordError
+from pairlift_training.history import Point
+from pairlift_training.jobs import durable_file
+from pairlift_training.network import Arrays
+
+CHECKPOINT = "checkpoint.npz"
+PROGRESS = "progress"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a training has come.
+
+    Attributes:
+        epoch: The epoch it is in, from 0.
+        update: Updates of that epoch that are done.
+        seconds: Spent so far.
+        points: The history so far.
+        best_epoch: The epoch with the best validation accuracy so far, from 1; 0 before the first has ended.
+        best_accuracy: Its validation accuracy.
+        best_loss: Its validation loss, which decides between equals.
+        stopped: Whether it stopped early.
+    """
+
+    format: int = 1
+    epoch: int = 0
+    update: int = 0
+    seconds: float = 0.0
+    points: tuple[Point, ...] = ()
+    best_epoch: int = 0
+    best_accuracy: float = 0.0
+    best_loss: float = 0.0
+    stopped: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A progress and the arrays that belong to it."""
+
+    progress: Progress
+    arrays: Arrays
+
+
+def write_checkpoint(folder: Path, progress: Progress, arrays: Arrays) -> None:
+    """Make a checkpoint durable in place of the one before, and drop best weights that are no longer the best."""
+    _write(folder / CHECKPOINT, {**arrays, PROGRESS: np.frombuffer(record.dump(progress), np.uint8)})
+    for file in folder.glob("best-*.npz"):
+        if file != best_path(folder, progress.best_epoch):
+            file.unlink()
+
+
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """Read the checkpoint of a job, or None where there is none yet.
+
+    Raises:
+        ChangedError: It is not as it was written.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    arrays = _read(path)
+    try:
+        progress = record.load(Progress, arrays.pop(PROGRESS).tobytes(), str(path))
+    except (KeyError, RecordError) as error:
+        raise _changed(path) from error
+    return Checkpoint(progress=progress, arrays=arrays)
+
+
+def write_best(folder: Path, epoch: int, weights: Arrays) -> None:
+    """Make the weights of an epoch durable, before a checkpoint calls it the best."""
+    _write(best_path(folder, epoch), weights)
+
+
+def read_best(folder: Path, epoch: int) -> Arrays:
+    """Read the weights of the best epoch.
+
+    Raises:
+        ChangedError: They are not as they were written.
+    """
+    return _read(best_path(folder, epoch))
+
+
+def best_path(folder: Path, epoch: int) -> Path:
+    """Return the file of an epoch's weights."""
+    return folder / f"best-{epoch:04d}.npz"
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    with durable_file(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def _read(path: Path) -> Arrays:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # Read whole, so that each member's checksum is looked at.
+            members = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
+        return {name: np.load(io.BytesIO(data), allow_pickle=False) for name, data in members.items()}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise _changed(path) from error
+
+
+def _changed(path: Path) -> ChangedError:
+    return ChangedError(f"{path}: not as it was written; --restart begins the training again")

@@ -1,0 +1,164 @@
+"""A training job's directory, `RUN.job`: held by a lock, and kept until the run has its name.
+
+It holds `lock`, `job.json` (what is trained, on what, with what) and what `checkpoint` writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from pairlift import record
+from pairlift.errors import ChangedError, DestinationError, RecordError
+from pairlift.staging import storage_errors, sync_directory
+from pairlift_training.recipe import Recipe
+
+JOB = "job.json"
+LOCK = "lock"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """All that decides the weights at the end.
+
+    Attributes:
+        recipe: What is used, overrides included.
+        labels: Label names in the order of the head's outputs.
+        fields: The fields of a pair in model order.
+        data: The sha256 of each data set, by its part.
+        tokenizer: The sha256 of the tokenizer.
+        backend: The Keras backend.
+        versions: Of everything that has a part.
+    """
+
+    format: int = 1
+    recipe: Recipe
+    labels: tuple[str, ...]
+    fields: tuple[str, ...]
+    data: Mapping[str, str]
+    tokenizer: str
+    backend: str
+    versions: Mapping[str, str]
+
+    def difference(self, other: Identity) -> str:
+        """Return what another identity has different, in words, or nothing."""
+        before, after = dataclasses.asdict(self), dataclasses.asdict(other)
+        of_recipe = _differ(before.pop("recipe"), after.pop("recipe"))
+        return ", ".join([*of_recipe, *_differ(before, after)])
+
+
+def job_path(run: Path) -> Path:
+    """Return the directory of the job that makes a run."""
+    return run.with_name(f"{run.name}.job")
+
+
+@contextlib.contextmanager
+def open_job(path: Path, identity: Identity, restart: bool) -> Iterator[Path]:
+    """Hold a job's directory: a new one, or one that a job of the same identity left.
+
+    When the block ends with nothing in it that would help to go on, the directory is removed.
+
+    Raises:
+        DestinationError: Another process holds it, or the name is taken by something else.
+        ChangedError: It is another job's.
+        StorageError: It cannot be written.
+    """
+    with storage_errors(path), _locked(path):
+        if restart:
+            _clear(path)
+        try:
+            _check(path, identity)
+            yield path
+        finally:
+            if path.exists() and _holds_nothing(path):
+                remove_job(path)
+
+
+def remove_job(path: Path) -> None:
+    """Remove a job's directory, the lock last, so that what is left of a removal is known for what it was."""
+    _clear(path)
+    (path / LOCK).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # another process has just begun in it
+        path.rmdir()
+
+
+@contextlib.contextmanager
+def durable_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that takes its name, and is on the disk, when the block ends well."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def _check(path: Path, identity: Identity) -> None:
+    for file in path.glob("*.tmp"):
+        file.unlink()
+    if _holds_nothing(path):
+        with durable_file(path / JOB) as opened:
+            opened.write(record.dump(identity))
+        return
+    try:
+        began = record.load(Identity, (path / JOB).read_bytes(), str(path / JOB))
+    except RecordError as error:
+        raise ChangedError(f"{error}; --restart begins the training again") from None
+    changed = began.difference(identity)
+    if changed:
+        raise ChangedError(f"{path}: the training began otherwise: {changed}; undo that, or --restart to begin again")
+
+
+def _holds_nothing(path: Path) -> bool:
+    return {file.name for file in path.iterdir()} <= {JOB, LOCK}
+
+
+def _differ(before: dict[str, object], after: dict[str, object]) -> list[str]:
+    return [
+        f"{name.replace('_', ' ')} (was {_shorten(before[name])}, is {_shorten(after[name])})"
+        for name in before
+        if before[name] != after[name]
+    ]
+
+
+def _shorten(value: object) -> str:
+    text = ", ".join(f"{k} {v[:16]}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+    return text if len(text) <= 200 else text[:200] + "…"
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    while True:
+        if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / LOCK).exists())):
+            raise DestinationError(f"{path}: exists and is no job's directory; move it, or choose another run")
+        try:
+            path.mkdir(exist_ok=True)
+            descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:
+            continue  # the job that had it is just done
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DestinationError(
+                    f"{path}: another process trains this run; wait for it, or choose another name"
+                ) from None
+            if (path / LOCK).exists() and os.path.samestat((path / LOCK).stat(), os.fstat(descriptor)):
+                yield
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _clear(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        (path / JOB).unlink(missing_ok=True)
+        for file in path.iterdir():
+            if file.name != LOCK:
+                file.unlink(missing_ok=True)

@@ -1,0 +1,131 @@
+"""TensorFlow Datasets, read by a process of its own: TensorFlow never comes into the one that trains.
+
+That process would lose seconds and memory to it, and on a GPU TensorFlow takes all of the card's memory for itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pairlift.encoder import Pair
+from pairlift.errors import InputError, PairliftError, UsageError, missing_extra
+from pairlift_training.cache import Cache
+
+ROWS = "rows.jsonl"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A data set's label names in order, and its rows: a pair in model order and the label's place, below 0 for none."""
+
+    names: tuple[str, ...]
+    rows: Iterator[tuple[Pair, int]]
+
+
+def read_tfds(name: str, split: str, fields: tuple[str, ...], cache: Cache | None) -> Found:
+    """Read a split, from the cache if it is there.
+
+    Args:
+        name: The builder's name, with configuration and version if wanted.
+        split: As TensorFlow Datasets writes splits and slices.
+        fields: The features of the two texts in model order.
+        cache: Where its rows are kept, or None.
+
+    Raises:
+        UsageError: Not installed, or a feature is not there.
+        InputError: The data set cannot be loaded.
+    """
+
+    def fill(folder: Path) -> None:
+        _run_reader(name, split, fields, folder / ROWS)
+
+    key = _identify(name, split, fields)
+    entry = cache.entry("tfds", key, fill) if cache is not None and key is not None else None
+    if entry is not None:
+        return _parse((entry / ROWS).read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        fill(Path(folder))
+        return _parse((Path(folder) / ROWS).read_bytes())
+
+
+def load(name: str, split: str, fields: tuple[str, ...]) -> Found:
+    """Read a split with TensorFlow Datasets, in this process; arguments and errors as `read_tfds`."""
+    try:
+        import tensorflow_datasets as tfds
+    except ModuleNotFoundError:
+        raise missing_extra(f"tfds:{name}", "tfds") from None
+    try:
+        data, info = tfds.load(name, split=split, with_info=True)
+    except Exception as error:
+        raise InputError(
+            f"tfds:{name}[{split}]: TensorFlow Datasets cannot load it: {str(error).strip().splitlines()[0]}"
+        ) from error
+    missing = [f for f in (*fields, "label") if f not in info.features]
+    if missing:
+        raise UsageError(f"tfds:{name}: no feature {missing[0]!r}; found {', '.join(info.features)}")
+
+    def rows() -> Iterator[tuple[Pair, int]]:
+        for row in tfds.as_numpy(data):
+            texts = [row[field].decode("utf-8") for field in fields]
+            yield (texts[0], texts[1]), int(row["label"])
+
+    return Found(names=tuple(info.features["label"].names), rows=rows())
+
+
+def _identify(name: str, split: str, fields: tuple[str, ...]) -> str | None:
+    """Return the digest of what is asked for and of the prepared data's own description, if it is prepared."""
+    root = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets")
+    prepared = sorted((root / name.partition(":")[0]).glob("*/dataset_info.json"))
+    if not prepared:
+        return None
+    digest = hashlib.sha256("\n".join((name, split, *fields)).encode())
+    for file in prepared:
+        digest.update(file.parent.name.encode() + b"\n" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _run_reader(name: str, split: str, fields: tuple[str, ...], output: Path) -> None:
+    command = [sys.executable, "-m", "pairlift_training.tfds", name, split, str(output), *fields]
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, stdout=subprocess.PIPE, env={**os.environ, **quiet}, text=True, check=False)
+    if done.returncode:
+        lines = done.stdout.strip().splitlines()  # the last is ours, what is before is TensorFlow's
+        message = lines[-1] if lines else f"tfds:{name}[{split}]: the reader ended with code {done.returncode}"
+        raise (UsageError if done.returncode == UsageError.exit_code else InputError)(message)
+
+
+def _parse(data: bytes) -> Found:
+    head, *lines = data.splitlines()
+
+    def rows() -> Iterator[tuple[Pair, int]]:
+        for line in lines:
+            first, second, label = orjson.loads(line)
+            yield (first, second), label
+
+    return Found(names=tuple(orjson.loads(head)), rows=rows())
+
+
+def _main(name: str, split: str, output: str, *fields: str) -> int:
+    try:
+        found: Any = load(name, split, fields)
+        with Path(output).open("wb") as file:
+            file.write(orjson.dumps(found.names) + b"\n")
+            for (first, second), label in found.rows:
+                file.write(orjson.dumps((first, second, label)) + b"\n")
+    except PairliftError as error:
+        sys.stdout.write("\n" + " ".join(str(error).split()) + "\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))
