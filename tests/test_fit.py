@@ -130,7 +130,7 @@ def test_a_signal_leaves_a_checkpoint_to_go_on_from(pairlift: Run, data: Path, n
     process = start(command)
     wait_for_progress(process, run, reached)
     again = start(command)
-    assert "another process trains this run" in again.communicate(timeout=60)[1]
+    assert "another process is at work on this run" in again.communicate(timeout=60)[1]
     assert again.returncode == 7
     process.kill()
     process.communicate()

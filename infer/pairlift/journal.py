@@ -21,13 +21,12 @@ from pairlift.counts import Tally
 from pairlift.digest import sha256_bytes, sha256_file
 from pairlift.errors import ChangedError, RecordError
 from pairlift.identity import Identity
-from pairlift.lock import locked_directory
+from pairlift.lock import clear_directory, locked_directory, remove_directory
 from pairlift.record import load
 from pairlift.staging import sync_directory
 
 JOURNAL = "journal.jsonl"
-LOCK = "lock"
-OWN_NAMES = re.compile(r"lock|journal\.jsonl|output|rejects|manifest|\d{8}\.(part|rejects)")
+OWN_NAMES = re.compile(r"journal\.jsonl|output|rejects|manifest|\d{8}\.(part|rejects)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +100,7 @@ def remove_journal(path: Path) -> None:
     The journal goes first, so that what is left of a removal is not taken for a job, and the lock last, so that it is known
     for what it was.
     """
-    if not _is_ours(path):
-        return
-    _clear(path)
-    (path / LOCK).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # another process removes it too, or has just begun in it
-        path.rmdir()
+    remove_directory(path, OWN_NAMES, JOURNAL)
 
 
 @contextlib.contextmanager
@@ -123,12 +117,12 @@ def open_journal(path: Path, identity: Identity, restart: bool, resumable: bool 
         DestinationError: Another process holds it, or the name is taken by something else.
         ChangedError: It is another job's.
     """
-    with locked_directory(path, LOCK, _is_ours, "output"):
+    with locked_directory(path, OWN_NAMES, "output"):
         if restart:
-            _clear(path)
+            clear_directory(path, JOURNAL)
         entries = _read_entries(path, identity)
         if entries and not resumable:
-            _clear(path)
+            clear_directory(path, JOURNAL)
             entries = _read_entries(path, identity)
         yield Journal(path, entries)
 
@@ -137,7 +131,7 @@ def _read_entries(path: Path, identity: Identity) -> list[Entry]:
     lines = (path / JOURNAL).read_bytes().split(b"\n") if (path / JOURNAL).exists() else [b""]
     whole, torn = lines[:-1], lines[-1]
     if not whole:
-        _clear(path)
+        clear_directory(path, JOURNAL)
         _append_durably(path / JOURNAL, identity)
         sync_directory(path)
         return []
@@ -165,25 +159,6 @@ def _is_whole(path: Path, entry: Entry) -> bool:
         if size and not (file.is_file() and file.stat().st_size == size and sha256_file(file) == digest):
             return False
     return True
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a job's directory may be there: it is not, or is empty, or holds a lock, which is removed last."""
-    try:
-        names = os.listdir(path)  # noqa: PTH208 (one look, for another process may be removing it)
-    except FileNotFoundError:
-        return True
-    except NotADirectoryError:
-        return False
-    return not names or (LOCK in names and all(map(OWN_NAMES.fullmatch, names)))
-
-
-def _clear(path: Path) -> None:
-    (path / JOURNAL).unlink(missing_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        for file in path.iterdir():
-            if file.name != LOCK:
-                file.unlink(missing_ok=True)
 
 
 def _write_durably(path: Path, data: bytes) -> None:

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 from pairlift import record
-from pairlift.errors import ChangedError, DestinationError, RecordError
+from pairlift.errors import ChangedError, RecordError
+from pairlift.lock import LOCK, clear_directory, locked_directory, remove_directory
 from pairlift.staging import storage_errors, sync_directory
 from pairlift_training.recipe import Recipe
 
 JOB = "job.json"
-LOCK = "lock"
+OWN_NAMES = re.compile(r"job\.json|checkpoint\.npz|best-\d+\.npz|\w[\w.-]*\.tmp")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +69,9 @@ def open_job(path: Path, identity: Identity, restart: bool) -> Iterator[Path]:
         ChangedError: It is another job's.
         StorageError: It cannot be written.
     """
-    with storage_errors(path), _locked(path):
+    with storage_errors(path), locked_directory(path, OWN_NAMES, "run"):
         if restart:
-            _clear(path)
+            clear_directory(path, JOB)
         try:
             _check(path, identity)
             yield path
@@ -81,10 +82,7 @@ def open_job(path: Path, identity: Identity, restart: bool) -> Iterator[Path]:
 
 def remove_job(path: Path) -> None:
     """Remove a job's directory, the lock last, so that what is left of a removal is known for what it was."""
-    _clear(path)
-    (path / LOCK).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # another process has just begun in it
-        path.rmdir()
+    remove_directory(path, OWN_NAMES, JOB)
 
 
 @contextlib.contextmanager
@@ -130,35 +128,3 @@ def _differ(before: dict[str, object], after: dict[str, object]) -> list[str]:
 def _shorten(value: object) -> str:
     text = ", ".join(f"{k} {v[:16]}" for k, v in value.items()) if isinstance(value, dict) else str(value)
     return text if len(text) <= 200 else text[:200] + "…"
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    while True:
-        if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / LOCK).exists())):
-            raise DestinationError(f"{path}: exists and is no job's directory; move it, or choose another run")
-        try:
-            path.mkdir(exist_ok=True)
-            descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:
-            continue  # the job that had it is just done
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DestinationError(
-                    f"{path}: another process trains this run; wait for it, or choose another name"
-                ) from None
-            if (path / LOCK).exists() and os.path.samestat((path / LOCK).stat(), os.fstat(descriptor)):
-                yield
-                return
-        finally:
-            os.close(descriptor)
-
-
-def _clear(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        (path / JOB).unlink(missing_ok=True)
-        for file in path.iterdir():
-            if file.name != LOCK:
-                file.unlink(missing_ok=True)
