@@ -98,6 +98,7 @@ def run_export(request: Request) -> None:
                 dtype_policy=policy,
                 recipe=run.recipe.name if run else None,
             ),
+            temperature=run.temperature if run else 1.0,
         )
         _run_child(job)
 

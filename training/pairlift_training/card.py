@@ -30,6 +30,7 @@ def format_card(run: Run) -> str:
             ],
         ),
         *_expect(run),
+        *_calibration(run),
         *(_confusion(part, metrics) for part, metrics in run.metrics.items()),
         f"![loss and accuracy over the updates]({CURVE})",
         f"![learning rate]({RATE})",
@@ -91,3 +92,12 @@ def _confusion(part: str, metrics: Metrics) -> str:
 def _tabulate(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _calibration(run: Run) -> list[str]:
+    if run.calibrated_on is None:
+        return []
+    return [
+        f"Calibrated: logits are divided by {run.temperature:.4g} before the softmax, fitted on {run.calibrated_on.rows:,} pairs of "
+        f"`{run.calibrated_on.source}`. The figures above are without it."
+    ]

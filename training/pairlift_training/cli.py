@@ -153,11 +153,25 @@ def train(
 @click.option(
     "--backend", type=click.Choice(["jax", "tensorflow", "torch"]), default="jax", show_default=True, help="For a run."
 )
+@click.option("--ablate", is_flag=True, help="Also the accuracy with one text alone, and with the two exchanged.")
+@click.option(
+    "--calibrate", is_flag=True, help="Fit a temperature on DATA and store it in RUN; export carries it along."
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def evaluate(
-    model: Path, data: str, fields: str | None, label: str | None, variant: str, backend: str, as_json: bool
+    model: Path,
+    data: str,
+    fields: str | None,
+    label: str | None,
+    variant: str,
+    backend: str,
+    ablate: bool,
+    calibrate: bool,
+    as_json: bool,
 ) -> None:
     """Measure a run or a bundle on labelled DATA.
+
+    What an NLI model knows without the premise (--ablate: only hypothesis) is knowledge of the data set, not of language.
 
     Example: pairlift evaluate out/bundle sample:nli[test]
     """
@@ -166,7 +180,7 @@ def evaluate(
     from pairlift_training.evaluate import evaluate as measure
 
     _choose_backend(backend)
-    metrics = measure(model, data, fields, label, variant)
+    metrics = measure(model, data, fields, label, variant, ablate, calibrate)
     click.echo(record.dump(metrics).decode() if as_json else format_metrics(metrics) + "\n", nl=False)
 
 

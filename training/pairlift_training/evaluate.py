@@ -1,54 +1,99 @@
-"""Evaluation of a run or a bundle on labelled pairs."""
+"""Evaluation of a run or a bundle on labelled pairs, and the calibration of a run."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pairlift.bundle import Bundle
+from pairlift.encoder import Pair
 from pairlift.errors import UsageError
 from pairlift.manifest import MANIFEST
-from pairlift.metrics import Metrics, measure
-from pairlift.scorer import Scorer
+from pairlift.metrics import Metrics, fit_temperature, measure
+from pairlift.scorer import Scorer, softmax
+from pairlift_training.calibrate import calibrate_run
 from pairlift_training.data import Rows, read_data
 from pairlift_training.labels import check_labels, label_places
 from pairlift_training.run import MODEL, RUN, read_run
 
+Logits = NDArray[np.float32]
 
-def evaluate(model: Path, data: str, columns: str | None, label: str | None, variant: str) -> Metrics:
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What is evaluated: a function from pairs to logits, and what its outputs and segments mean."""
+
+    logits: Callable[[list[Pair]], Logits]
+    labels: tuple[str, ...]
+    fields: tuple[str, ...]
+    temperature: float
+
+
+def evaluate(
+    path: Path,
+    data: str,
+    columns: str | None = None,
+    label: str | None = None,
+    variant: str = "fp32",
+    ablate: bool = False,
+    calibrate: bool = False,
+) -> Metrics:
     """Return the metrics of a run directory or a bundle on labelled data.
 
     Args:
-        model: The directory.
+        path: The directory.
         data: As `read_data`.
         columns: As the option `--fields`.
         label: The label's column.
         variant: The bundle's variant.
+        ablate: Whether the accuracy with one text alone, and with the two exchanged, is measured too.
+        calibrate: Whether the temperature with the least log loss on these data is stored in the run first.
 
     Raises:
-        UsageError: The directory is neither.
+        UsageError: The directory is neither, or is a bundle that is to be calibrated.
         InputError, BundleError: As `read_data`, `read_run` and `Bundle.open`.
     """
-    if (model / RUN).is_file():
-        run = read_run(model)
-        rows = _read(data, run.fields, columns, label, run.labels)
-        from pairlift_training.classifier import load_classifier
-        from pairlift_training.predict import predict_probabilities
-
-        probabilities = predict_probabilities(load_classifier(model / MODEL), rows.pairs)
-        labels = run.labels
-    elif (model / MANIFEST).is_file() or model.is_dir():
-        bundle = Bundle.open(model)
-        labels = bundle.manifest.labels
-        rows = _read(data, bundle.manifest.fields, columns, label, labels)
-        scorer = Scorer(bundle, variant)
-        probabilities = scorer.score(rows.pairs)
-        scorer.close()
-    else:
-        raise UsageError(f"{model}: expected a run directory (holds {RUN}) or a bundle (holds {MANIFEST})")
-    return measure(probabilities, label_places(rows.labels, labels), labels)
+    model = _open_run(path) if (path / RUN).is_file() else _open_bundle(path, variant)
+    rows = read_data(data, model.fields, columns, label)
+    check_labels(rows.labels, model.labels, rows.source)
+    truth, logits = label_places(rows.labels, model.labels), model.logits(rows.pairs)
+    temperature = model.temperature
+    if calibrate:
+        if not (path / RUN).is_file():
+            raise UsageError(f"{path}: --calibrate is for a run; calibrate that, and export it again")
+        temperature = fit_temperature(logits, truth)
+        calibrate_run(path, temperature, rows.describe())
+    metrics = measure(softmax(logits, temperature), truth, model.labels)
+    return dataclasses.replace(metrics, ablations=_ablate(model, rows, truth)) if ablate else metrics
 
 
-def _read(data: str, fields: tuple[str, ...], columns: str | None, label: str | None, labels: tuple[str, ...]) -> Rows:
-    rows = read_data(data, fields, columns, label)
-    check_labels(rows.labels, labels, rows.source)
-    return rows
+def _ablate(model: Model, rows: Rows, truth: NDArray[np.int64]) -> dict[str, float]:
+    """Return the accuracy when the model sees less, or the same in another order."""
+    first, second = model.fields
+    seen: dict[str, list[Pair]] = {
+        f"only {first}": [(a, "") for a, _ in rows.pairs],
+        f"only {second}": [("", b) for _, b in rows.pairs],
+        "swapped": [(b, a) for a, b in rows.pairs],
+    }
+    return {name: float((model.logits(pairs).argmax(axis=1) == truth).mean()) for name, pairs in seen.items()}
+
+
+def _open_run(path: Path) -> Model:
+    from pairlift_training.classifier import load_classifier
+    from pairlift_training.predict import predict_logits
+
+    run = read_run(path)
+    logits = functools.partial(predict_logits, load_classifier(path / MODEL))
+    return Model(logits=logits, labels=run.labels, fields=run.fields, temperature=run.temperature)
+
+
+def _open_bundle(path: Path, variant: str) -> Model:
+    if not (path / MANIFEST).is_file() and not path.is_dir():
+        raise UsageError(f"{path}: expected a run directory (holds {RUN}) or a bundle (holds {MANIFEST})")
+    scorer = Scorer(Bundle.open(path), variant)
+    manifest = scorer.bundle.manifest
+    return Model(logits=scorer.logits, labels=manifest.labels, fields=manifest.fields, temperature=manifest.temperature)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pairlift.encoder import Pair
 from pairlift.scorer import softmax
 from pairlift_training.batches import Encoded
-from pairlift_training.classifier import read_encoder
+from pairlift_training.classifier import has_logits, read_encoder
 from pairlift_training.feed import pack_rows
 
 BATCH_ROWS = 64
@@ -19,9 +19,10 @@ BATCH_ROWS = 64
 Forward = Callable[[dict[str, NDArray[np.int32]]], Any]
 
 
-def predict_probabilities(classifier: Any, pairs: list[Pair]) -> NDArray[np.float32]:
-    """Return the probabilities of pairs, float32, shape (len(pairs), n_labels)."""
-    return predict_encoded(classifier, Encoded(read_encoder(classifier), pairs))
+def predict_logits(classifier: Any, pairs: list[Pair]) -> NDArray[np.float32]:
+    """Return the logits of pairs, float32, shape (len(pairs), n_labels); of a softmax head, the logarithms of its outputs."""
+    outputs = predict_outputs(classifier, Encoded(read_encoder(classifier), pairs))
+    return outputs if has_logits(classifier) else np.log(np.maximum(outputs, np.finfo(np.float32).tiny))
 
 
 def predict_encoded(classifier: Any, data: Encoded) -> NDArray[np.float32]:
@@ -54,6 +55,4 @@ def run_batches(forward: Forward, data: Encoded, size: int = BATCH_ROWS) -> NDAr
 
 def to_probabilities(classifier: Any, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the probabilities that a head's outputs stand for: those of softmax as they are, others are logits."""
-    activation = getattr(classifier, "activation", None)
-    name = keras.activations.serialize(activation) if activation else "linear"
-    return outputs if name == "softmax" else softmax(outputs)
+    return softmax(outputs) if has_logits(classifier) else outputs

@@ -69,9 +69,11 @@ class Run:
         held_out: Pairs that were not trained on, for the export's proof.
         versions: Of everything that had a part.
         model_sha256: Of model.keras.
+        temperature: What logits are divided by before the softmax; 1 where the run was not calibrated.
+        calibrated_on: What the temperature was fitted on.
     """
 
-    format: int = 1
+    format: int = 2
     architecture: str
     labels: tuple[str, ...]
     fields: tuple[str, ...]
@@ -89,6 +91,8 @@ class Run:
     held_out: tuple[LabelledPair, ...]
     versions: Mapping[str, str]
     model_sha256: str
+    temperature: float = 1.0
+    calibrated_on: DataUse | None = None
 
 
 def read_run(path: Path) -> Run:
