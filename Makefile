@@ -41,7 +41,7 @@ else
 endif
 
 test: $(VENV)/installed ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/installed ## Run ruff and mypy
 	$(BIN)/ruff check .

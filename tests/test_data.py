@@ -254,7 +254,7 @@ def test_a_hugging_face_directory_is_fine_tuned(pairlift: Run, tmp_path: Path) -
     lines = [{"premise": f"the {w} is", "hypothesis": "a", "label": w} for w in ("man", "dog") * 16]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     code = (
-        "import sys; from pairlift.__main__ import cli; cli.main(sys.argv[1:], standalone_mode=False)\n"
+        "import sys; from pairlift.__main__ import make_cli; make_cli().main(sys.argv[1:], standalone_mode=False)\n"
         "loaded = [n for n, m in sys.modules.items() if n.split('.')[0] in ('tensorflow', 'tensorflow_text') and m]\n"
         "print('loaded', loaded)"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from conftest import SMALL_BUNDLE, Run
-from pairlift import Scorer, chunk
-from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, UsageError
+from pairlift import Scorer, chunk, job
+from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, StorageError, UsageError
 from pairlift.job import score_file
-from pairlift.journal import journal_path
+from pairlift.journal import Journal, journal_path
 from pairlift.progress import Step
 
 GOOD = '{"premise": "a dog", "hypothesis": "a cat"}\n'
@@ -110,6 +111,129 @@ def test_a_strangers_manifest_is_left_alone(scorer: Scorer, pairs: Path, tmp_pat
     (tmp_path / "out.jsonl.manifest.json").write_text("{}")
     with pytest.raises(DestinationError, match="exists and is no job's manifest, which will stand there; move it"):
         score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_rejects_of_others_are_left_alone(scorer: Scorer, pairs: Path, tmp_path: Path, kind: str) -> None:
+    there = tmp_path / "out.jsonl.rejects.jsonl"
+    there.write_text("precious") if kind == "file" else there.mkdir()
+    with pytest.raises(DestinationError, match="exists, and rejected rows will stand there; move it"):
+        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+    assert there.exists()
+
+
+def test_an_output_that_was_moved_after_a_death_is_not_written_to(
+    scorer: Scorer, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job's own copy of the output is the output, under another name, until the job's directory is gone."""
+    output, moved = tmp_path / "out.jsonl", tmp_path / "final.jsonl"
+
+    def die(journal: Journal) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "remove", die)
+        with pytest.raises(RuntimeError):
+            score_file(scorer, str(pairs), str(output))
+    output.rename(moved)
+    with moved.open("a") as file:
+        file.write("a line of the user's\n")
+    score_file(scorer, str(pairs), str(output))
+    assert moved.read_text() == output.read_text() + "a line of the user's\n"
+    assert not output.samefile(moved)
+
+
+def test_a_job_at_work_is_not_removed_by_one_that_is_complete(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
+    output, aside = tmp_path / "out.jsonl", tmp_path / "aside"
+    score_file(scorer, str(pairs), str(output))
+    manifest = tmp_path / "out.jsonl.manifest.json"
+    kept = manifest.read_bytes()
+    output.rename(aside)
+
+    def come_back(step: Step) -> None:
+        aside.rename(output)
+        manifest.write_bytes(kept)
+        assert score_file(scorer, str(pairs), str(output)).finished
+        output.rename(aside)
+        raise Stopped(15)
+
+    with pytest.raises(Stopped):
+        score_file(scorer, str(pairs), str(output), "hypothesis=premise,premise=hypothesis", progress=come_back)
+    assert (journal_path(output) / "00000000.part").exists()
+
+
+def test_an_input_that_grows_before_it_is_read_is_noticed(
+    scorer: Scorer, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grow(scorer: Scorer, limit: int) -> None:
+        with pairs.open("a") as file:
+            file.write(GOOD)
+
+    monkeypatch.setattr(job, "replay", grow)
+    with pytest.raises(InputError, match="changed while it was read"):
+        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+
+
+@pytest.mark.parametrize("target", ["out.jsonl.job", "out.jsonl.job/lock"])
+def test_links_in_the_jobs_place_are_refused_and_not_waited_for(
+    scorer: Scorer, pairs: Path, tmp_path: Path, target: str
+) -> None:
+    (tmp_path / target).parent.mkdir(exist_ok=True)
+    (tmp_path / target).symlink_to(tmp_path / "nowhere")
+    with pytest.raises((DestinationError, StorageError)):
+        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+
+
+def test_a_folder_that_vanishes_is_a_storage_error(
+    scorer: Scorer, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.setattr(job, "replay", lambda scorer, limit: folder.rmdir())
+    with pytest.raises(StorageError, match="No such file or directory"):
+        score_file(scorer, str(pairs), str(folder / "out.jsonl"))
+
+
+def test_a_path_that_is_too_long_is_a_storage_error(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
+    with pytest.raises((StorageError, UsageError)):
+        score_file(scorer, str(pairs), str(tmp_path / ("x" * 300) / "out.jsonl"))
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.EXDEV, errno.EMLINK])
+def test_a_file_system_without_hard_links_gets_its_output_all_the_same(
+    scorer: Scorer, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*paths: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert score_file(scorer, str(pairs), str(tmp_path / "out.jsonl")).totals.scored == 40
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl", "out.jsonl.manifest.json"]
+
+
+def test_rejects_are_the_same_from_wherever_the_command_is_run(
+    scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/in.jsonl").write_text((GOOD + "{broken\n") * 20)
+    monkeypatch.chdir(tmp_path / "sub")
+    stop_early(scorer, Path("in.jsonl"), Path("out.jsonl"))
+    monkeypatch.chdir(tmp_path)
+    assert score_file(scorer, "sub/in.jsonl", "sub/out.jsonl").resumed == 8
+    lines = (tmp_path / "sub/out.jsonl.rejects.jsonl").read_text().splitlines()
+    assert {json.loads(line)["source"] for line in lines} == {"in.jsonl"}
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "-"])
+def test_what_was_rejected_is_told_when_it_was_too_much(
+    pairlift: Run, bundle: Path, tmp_path: Path, output: str
+) -> None:
+    where = output if output == "-" else tmp_path / output
+    done = pairlift("score", bundle, "-", where, "--max-rejects", "0", input=GOOD + "{broken\n")
+    assert done.returncode == 6
+    assert "expected at most 0; mend the input, or allow more" in done.stderr
+    assert ('"reason":"bad_json"' in done.stderr) == (output == "-")
+    assert list(tmp_path.glob("out*")) == [], "nothing can be gone on with"
 
 
 def test_a_directory_with_a_lock_and_something_else_is_no_jobs(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:

@@ -214,8 +214,18 @@ def test_json_lines_get_the_types_that_their_first_rows_show(pairlift: Run, bund
     types = {field.name: str(field.type) for field in found.schema}
     assert types == {"premise": "string", "hypothesis": "string", "text": "string", "flag": "bool", "count": "int64", "number": "double", "mixed": "string", "nested": "string", "late": "string"}  # fmt: skip
     first, second = found.to_pylist()
-    assert (first["count"], first["number"], first["mixed"], first["nested"]) == (2**53 + 1, 1.0, "1", f'{{"a":{2**70}}}')  # fmt: skip
+    assert (first["count"], first["number"], first["mixed"], first["nested"]) == (2**53 + 1, 1.0, "1", f'{{"a": {2**70}}}')  # fmt: skip
     assert (second["text"], second["mixed"], second["nested"], second["late"]) == (None, '"one"', None, "l")
+
+
+def test_mixed_values_of_json_lines_keep_their_spelling(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
+    lines = [
+        '{"premise": "a", "hypothesis": "b", "x": [1.50, 1e2]}',
+        '{"premise": "a", "hypothesis": "b", "x" : "t\\u0065xt"}',
+    ]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    assert pairlift("score", bundle, tmp_path / "in.jsonl", tmp_path / "out.parquet").returncode == 0
+    assert pq.read_table(tmp_path / "out.parquet")["x"].to_pylist() == ["[1.50, 1e2]", '"text"']
 
 
 @pytest.mark.parametrize(
@@ -297,6 +307,7 @@ EXOTIC = {
     "map": pa.array([[("k", decimal.Decimal("1.5"))], None], pa.map_(pa.string(), pa.decimal128(3, 1))),
     "durations": pa.array([[datetime.timedelta(seconds=1)], None]),
     "nanoseconds": pa.array([[1], None], pa.list_(pa.timestamp("ns"))),
+    "beyond": pa.array([[10**14], None], pa.list_(pa.timestamp("s"))),
     "nowhere": pa.array([1, None], pa.timestamp("us", "Foo/Bar")),
     "bytes": pa.array([b"\xff", None]).dictionary_encode(),
     "view": pa.array([b"\xff", None], pa.binary_view()),

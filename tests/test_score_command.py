@@ -254,7 +254,10 @@ def test_too_many_rejects_are_an_error_and_what_is_done_is_kept(
     assert done.returncode == code, done.stderr
     assert (tmp_path / "out.jsonl").exists() == (code == 1)
     if code == 6:
-        assert f"2 of 4 rows are rejected (bad_json 2), expected at most {limit}; what is done is kept" in done.stderr
+        assert (
+            f"2 of 4 rows are rejected (bad_json 2), expected at most {limit}; mend the input and add --restart"
+            in done.stderr
+        )
         again = pairlift("score", bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
         assert "4 rows were done by an earlier run" in again.stderr
 

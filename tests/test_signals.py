@@ -5,10 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pairlift import Scorer
 from pairlift.errors import SIGNALLED
+from pairlift.packing import Batch
 
 KILL = "os.kill(os.getpid(), signal.{name})"
 
@@ -34,6 +38,30 @@ def test_the_command_is_ready_for_signals_before_it_imports_what_takes_long() ->
     done = run("import sys, pairlift.__main__; print(*sys.modules)")
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert not loaded & {"numpy", "click", "onnxruntime", "tokenizers", "orjson", "tqdm"}
+
+
+def test_a_signal_ends_a_process_that_nobody_listens_to() -> None:
+    code = (
+        "import contextlib, os, signal, time; from pairlift.signals import end_on_signals; end_on_signals()\n"
+        "read, write = os.pipe(); os.close(read); os.dup2(write, 2)\n"
+        "with contextlib.suppress(OSError):\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(5)\nos._exit(0)"
+    )
+    assert run(code).returncode == SIGNALLED + signal.SIGTERM
+
+
+def test_what_has_not_begun_is_not_done_when_a_scorer_is_closed(bundle: Path) -> None:
+    scorer = Scorer.open(bundle, threads=1)
+    begun: list[int] = []
+
+    def slow(batch: Batch) -> Any:
+        begun.append(len(batch.token_ids))
+        time.sleep(0.2)
+        raise RuntimeError
+
+    scorer.run = slow  # type: ignore[method-assign]
+    scorer.submit([(f"dog {'cat ' * (i % 8)}", "x") for i in range(1000)])
+    scorer.close()
+    assert len(begun) <= 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -117,7 +117,12 @@ class Bundle:
 
 
 def _read_regular(root: Path, name: str) -> bytes:
-    descriptor = os.open(root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise BundleError(f"{root / name}: not a plain file that can be read ({error.strerror})") from error
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise BundleError(f"{root / name}: not a plain file")

@@ -67,7 +67,7 @@ def score(
     finally:
         if progress:
             progress.close()
-    scorer.close()
+        scorer.close()
     if not quiet:
         say(describe(outcome, output))
     return 1 if outcome.totals.rejected else 0

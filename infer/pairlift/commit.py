@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from pairlift import record
 from pairlift.counts import Tally
 from pairlift.digest import sha256_file
 from pairlift.errors import DestinationError, RecordError
 from pairlift.formats.row import Writer
-from pairlift.formats.text import TextWriter
+from pairlift.formats.text import join_files
 from pairlift.identity import Identity
 from pairlift.journal import Journal
-from pairlift.staging import sync_directory
+from pairlift.staging import sync_directory, write_durably
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +24,9 @@ class LastRun:
 
     Attributes:
         resumed: Rows that an earlier run had done.
-        seconds: From the first row that it scored to the commit.
+        seconds: From the first row that it scored to the last; the commit is not among them.
         rows_per_second: Rows that it did, by these seconds.
-        peak_memory: Bytes, resident.
+        peak_memory: Bytes, resident, up to the commit.
         threads: Batches computed at once.
     """
 
@@ -81,8 +79,12 @@ def read_finished(output: Path, identity: Identity) -> JobManifest | None:
     """
     path = manifest_path(output)
     if not os.path.lexists(output):
-        if path.exists():
+        if os.path.lexists(path):
             _check_ours(path)
+        elif os.path.lexists(rejects_path(output)):
+            raise DestinationError(
+                f"{rejects_path(output)}: exists, and rejected rows will stand there; move it, or choose another name"
+            )
         return None
     try:
         manifest = record.load(JobManifest, path.read_bytes(), str(path))
@@ -120,10 +122,11 @@ def commit(
     entries, totals = journal.entries, journal.tally
     assert totals.rows == totals.scored + sum(totals.rejected.values())
     whole, refused, listed = journal.path / "output", journal.path / "rejects", journal.path / "manifest"
+    whole.unlink(missing_ok=True)  # after a death it may be the output itself, under its other name
     parts = [journal.part(e.chunk) for e in entries if e.output_size]
-    _write(whole, lambda file: writer.join(parts, file))
+    write_durably(whole, lambda file: writer.join(parts, file))
     rejects = [journal.rejects(e.chunk) for e in entries if e.rejects_size]
-    _write(refused, lambda file: TextWriter(b"", "").join(rejects, file))
+    write_durably(refused, lambda file: join_files(rejects, file))
     manifest = JobManifest(
         job=identity,
         totals=totals,
@@ -133,14 +136,14 @@ def commit(
         output_sha256=sha256_file(whole),
         last_run=last_run,
     )
-    _write(listed, lambda file: file.write(record.dump(manifest)))
+    write_durably(listed, lambda file: file.write(record.dump(manifest)))
     if os.path.lexists(output):
         raise _made_meanwhile(output)
+    listed.replace(manifest_path(output))  # before the rejects, which without it would be a stranger's
     if refused.stat().st_size:
         refused.replace(rejects_path(output))
     else:
         rejects_path(output).unlink(missing_ok=True)
-    listed.replace(manifest_path(output))
     sync_directory(output.parent)
     _take_name(whole, output)
     sync_directory(output.parent)
@@ -158,14 +161,7 @@ def _take_name(whole: Path, output: Path) -> None:
         os.link(whole, output)  # unlike a rename, never over a file that came meanwhile
     except FileExistsError:
         raise _made_meanwhile(output) from None
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP):
-            raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(output):
+            raise _made_meanwhile(output) from None
         whole.replace(output)
-
-
-def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    with path.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())

@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
-BLOCK = 1 << 20
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class FileDigest:

@@ -38,9 +38,17 @@ class UsageError(PairliftError):
 
 
 class InputError(PairliftError):
-    """An input file cannot be read, or is not what it should be."""
+    """An input file cannot be read, or is not what it should be.
+
+    Attributes:
+        passing: Whether the same input may be read another time, so that what is done is worth keeping.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class BundleError(PairliftError):
@@ -95,7 +103,7 @@ class RowError(Exception):
     """One row cannot be scored.
 
     Attributes:
-        reason: The reason code, one of those in docs/errors.md.
+        reason: The reason code, one of those in docs/errors.md, or `not_a_pair` (Python API).
         detail: What was found, for a person.
     """
 

@@ -31,6 +31,8 @@ def parse_list(text: str, what: str) -> tuple[str, ...]:
         UsageError: An empty or repeated name.
     """
     names = tuple(name.strip() for name in text.split(","))
+    if not text.isascii() and text.encode(errors="replace").decode() != text:
+        raise UsageError(f"{what} {text!r}: expected UTF-8")
     if "" in names or len(set(names)) != len(names):
         raise UsageError(f"{what} {text!r}: expected different names with commas between")
     return names

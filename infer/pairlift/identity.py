@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import platform
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from pairlift import chunk
 from pairlift.fields import map_fields
@@ -56,19 +56,18 @@ class Identity:
 
 
 def identify(
-    scorer: Scorer, file: BinaryIO, source: str, found: Format, written: Format, fields: str | None, raw: bool
+    scorer: Scorer, stat: os.stat_result, source: str, found: Format, written: Format, fields: str | None, raw: bool
 ) -> Identity:
     """Return the identity of a job.
 
     Args:
         scorer: A bundle's variant.
-        file: The opened input.
+        stat: Of the input, taken when it was opened.
         source: Its name, or `-`.
         found, written: The formats of the input and of the output.
         fields: As the option `--fields`.
         raw: Whether rejected records are kept.
     """
-    stat = os.fstat(file.fileno())
     return Identity(
         input=printable(Path(source).name),
         input_size=0 if source == STREAM else stat.st_size,
@@ -86,12 +85,13 @@ def identify(
 
 def _read_runtime(*used: Format) -> dict[str, str]:
     """Return the versions that decide an output's bytes, and the processor's name."""
-    packages = ["onnxruntime", "tokenizers", "numpy"]
+    packages = ["onnxruntime", "tokenizers", "numpy", "orjson"]
     packages += ["pyarrow"] if any(f.kind == PARQUET for f in used) else []
     packages += ["backports.zstd"] if any(f.compression == ".zst" for f in used) else []
     versions = read_versions(packages)
     if any(f.compression == ".gz" for f in used):
         versions["zlib"] = zlib.ZLIB_RUNTIME_VERSION
+    versions["python"] = platform.python_version()
     return {**versions, "cpu": read_cpu()}
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from pairlift import formats
 from pairlift.chunk import digest_rows, score_chunks
 from pairlift.commit import JobManifest, LastRun, commit, manifest_path, read_finished, rejects_path
+from pairlift.console import say
 from pairlift.counts import Tally
 from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, UsageError
 from pairlift.formats import STREAM
 from pairlift.golden import FIRST_ROWS, replay
-from pairlift.identity import Identity, identify, printable
-from pairlift.journal import Journal, journal_path, open_journal, remove_journal
+from pairlift.identity import Identity, identify
+from pairlift.journal import Journal, journal_path, open_journal, remove_finished
 from pairlift.machine import read_peak_memory
 from pairlift.outcome import Outcome
 from pairlift.progress import Progress, Step
@@ -68,40 +69,53 @@ def score_file(
         Stopped: A signal came; the chunks that are done are kept.
     """
     found, written = formats.format_of(source, output, quoting), formats.format_of(output, source, quoting)
-    if output == STREAM:
-        replay(scorer, FIRST_ROWS)
-        with formats.open_input(source) as file:
-            opened = open_source(scorer, file, source, found, written, fields)
-            return _score_to_stream(scorer, opened, raw, progress, most_rejects)
     path = Path(output)
-    _check_place(path, source)
-    with formats.open_input(source) as file, storage_errors(output):
-        identity = identify(scorer, file, source, found, written, fields, raw)
-        manifest = _find_finished(path, identity, source, most_rejects)
-        if manifest is not None:
-            remove_journal(journal_path(path))
-            return _finished(manifest)
-        replay(scorer, FIRST_ROWS)
-        opened = open_source(scorer, file, source, found, written, fields)
-        with open_journal(journal_path(path), identity, restart, resumable=source != STREAM) as journal:
+    with storage_errors(output):
+        if output != STREAM:
+            _check_place(path, source)
+        with formats.open_input(source) as file:
+            stat = os.fstat(file.fileno())
+            if output == STREAM:
+                replay(scorer, FIRST_ROWS)
+                opened = open_source(scorer, file, stat, source, found, written, fields)
+                return _score_to_stream(scorer, opened, raw, progress, most_rejects)
+            identity = identify(scorer, stat, source, found, written, fields, raw)
             manifest = _find_finished(path, identity, source, most_rejects)
-            if manifest is not None:  # made since the first look
-                journal.remove()
+            if manifest is not None:
+                remove_finished(journal_path(path), identity)
                 return _finished(manifest)
-            try:
-                last_run = _run(scorer, opened, journal, raw, progress, most_rejects)
-                _check_unchanged(opened)
-                manifest = commit(journal, identity, path, opened.writer, scorer.labels, last_run)
-            except InputError as error:
-                if not (isinstance(error.__cause__, OSError) and error.__cause__.errno):
-                    journal.remove()  # to go on would come to the same end
-                raise
-            except Stopped as stopped:
-                if source != STREAM:
-                    raise
-                journal.remove()
-                raise Stopped(stopped.number, "what came on standard input is not kept; begin again") from None
+            replay(scorer, FIRST_ROWS)
+            opened = open_source(scorer, file, stat, source, found, written, fields)
+            with open_journal(journal_path(path), identity, restart, resumable=source != STREAM) as journal:
+                manifest = _find_finished(path, identity, source, most_rejects)
+                if manifest is None:
+                    return _make(scorer, opened, journal, identity, path, raw, progress, most_rejects)
+                journal.remove()  # made since the first look
+                return _finished(manifest)
+
+
+def _make(
+    scorer: Scorer,
+    opened: Source,
+    journal: Journal,
+    identity: Identity,
+    path: Path,
+    raw: bool,
+    progress: Progress | None,
+    most_rejects: MostRejects | None,
+) -> Outcome:
+    """Do what is not done, and commit; keep what is done when it cannot be brought to an end, if that is of use."""
+    try:
+        last_run = _run(scorer, opened, journal, raw, progress, most_rejects)
+        _check_unchanged(opened)
+        manifest = commit(journal, identity, path, opened.writer, scorer.labels, last_run)
+    except BaseException as error:
+        if opened.name == STREAM or (isinstance(error, InputError) and not error.passing):
             journal.remove()
+        if opened.name == STREAM and isinstance(error, Stopped):
+            raise Stopped(error.number, "what came on standard input is not kept; begin again") from None
+        raise
+    journal.remove()
     return Outcome(totals=manifest.totals, last_run=last_run, manifest=manifest)
 
 
@@ -116,7 +130,7 @@ def _find_finished(path: Path, identity: Identity, source: str, most_rejects: Mo
         raise DestinationError(f"{path}: exists; remove it, or choose another name")
     manifest = read_finished(path, identity)
     if manifest is not None and most_rejects:
-        most_rejects.check(manifest.totals.rejected, manifest.totals.rows, final=True)
+        most_rejects.check(manifest.totals.rejected, manifest.totals.rows, "mend the input, or allow more", final=True)
     return manifest
 
 
@@ -145,19 +159,15 @@ def _run(
         _tell(progress, entry.tally, rejected, opened, resumed=True)
     resumed, started = opened.taken, time.monotonic()
     with noted_signals() as signals:
-        chunks = score_chunks(
-            scorer, rows, len(journal.entries), printable(opened.name), opened.columns, opened.writer, raw
-        )
+        chunks = score_chunks(scorer, rows, len(journal.entries), opened.shown, opened.columns, opened.writer, raw)
         for chunk in chunks:
             journal.add(chunk)
             rejected.update(chunk.tally.rejected)
             _tell(progress, chunk.tally, rejected, opened)
-            if most_rejects:
-                most_rejects.check(rejected, journal.tally.rows, final=False)
+            _check_rejects(most_rejects, journal.tally, opened, final=False, kept=opened.name != STREAM)
             if signals:
                 raise Stopped(signals[0], f"{journal.tally.rows} rows are done; run the same command to go on")
-    if most_rejects:
-        most_rejects.check(rejected, journal.tally.rows, final=True)
+    _check_rejects(most_rejects, journal.tally, opened, final=True, kept=opened.name != STREAM)
     return _measure_run(scorer, resumed, journal.tally.rows - resumed, started)
 
 
@@ -187,7 +197,7 @@ def _check_unchanged(opened: Source) -> None:
         now = Path(opened.name).stat()
     except OSError as error:
         raise InputError(
-            f"{opened.name}: was removed while it was read; bring it back and run the same command again"
+            f"{opened.name}: was removed while it was read; bring it back and run the same command again", passing=True
         ) from error
     for stat in (os.fstat(opened.file.fileno()), now):
         if (stat.st_size, stat.st_mtime_ns) != (opened.size, opened.modified):
@@ -203,7 +213,7 @@ def _check_place(path: Path, source: str) -> None:
         raise UsageError(
             f"{path}: a name {longest - most} bytes too long for the files that go with it; choose a shorter one"
         )
-    if source != STREAM and Path(source).resolve() in [each.parent.resolve() / each.name for each in beside]:
+    if source != STREAM and os.path.realpath(source) in map(os.path.realpath, beside):
         raise UsageError(f"{path}: {source} is the input, and would be written to; choose another name for the output")
 
 
@@ -213,19 +223,30 @@ def _score_to_stream(
     """Write to standard output, which cannot be resumed; rejected rows are told at the end."""
     tally, started = Tally(), time.monotonic()
     with storage_errors("standard output"), tempfile.TemporaryFile() as rejects:
-        sys.stdout.buffer.write(opened.writer.header)
-        for chunk in score_chunks(scorer, opened.take(), 0, printable(opened.name), opened.columns, opened.writer, raw):
-            sys.stdout.buffer.write(chunk.output)
-            rejects.write(chunk.rejects)
-            tally += chunk.tally
-            _tell(progress, chunk.tally, tally.rejected, opened)
-            if most_rejects:
-                most_rejects.check(tally.rejected, tally.rows, final=False)
-        sys.stdout.buffer.flush()
-        rejects.seek(0)
-        for line in rejects:
-            sys.stderr.write(f"rejected: {line.decode()}")
-    if most_rejects:
-        most_rejects.check(tally.rejected, tally.rows, final=True)
+        try:
+            sys.stdout.buffer.write(opened.writer.header)
+            for chunk in score_chunks(scorer, opened.take(), 0, opened.shown, opened.columns, opened.writer, raw):
+                sys.stdout.buffer.write(chunk.output)
+                rejects.write(chunk.rejects)
+                tally += chunk.tally
+                _tell(progress, chunk.tally, tally.rejected, opened)
+                _check_rejects(most_rejects, tally, opened, final=False)
+            sys.stdout.buffer.flush()
+            _check_rejects(most_rejects, tally, opened, final=True)
+        finally:
+            rejects.seek(0)
+            for line in rejects:
+                say(f"rejected: {line.decode().rstrip()}")
     _check_unchanged(opened)
     return Outcome(totals=tally, last_run=_measure_run(scorer, 0, tally.rows, started))
+
+
+def _check_rejects(
+    most_rejects: MostRejects | None, tally: Tally, opened: Source, final: bool, kept: bool = False
+) -> None:
+    if most_rejects is None:
+        return
+    advice = (
+        "mend the input and add --restart, or run the same command with a higher --max-rejects: what is done is kept"
+    )
+    most_rejects.check(tally.rejected, tally.rows, advice if kept else "mend the input, or allow more", final=final)

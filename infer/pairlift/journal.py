@@ -19,11 +19,11 @@ import orjson
 from pairlift.chunk import Chunk
 from pairlift.counts import Tally
 from pairlift.digest import sha256_bytes, sha256_file
-from pairlift.errors import ChangedError, RecordError
+from pairlift.errors import ChangedError, DestinationError, RecordError
 from pairlift.identity import Identity
 from pairlift.lock import clear_directory, locked_directory, remove_directory
 from pairlift.record import load
-from pairlift.staging import sync_directory
+from pairlift.staging import sync_directory, write_durably
 
 JOURNAL = "journal.jsonl"
 OWN_NAMES = re.compile(r"journal\.jsonl|output|rejects|manifest|\d{8}\.(part|rejects)")
@@ -59,9 +59,9 @@ class Journal:
 
     def add(self, chunk: Chunk) -> None:
         """Make a chunk durable, then say so."""
-        _write_durably(self.part(chunk.number), chunk.output)
+        write_durably(self.part(chunk.number), lambda file: file.write(chunk.output))
         if chunk.rejects:
-            _write_durably(self.rejects(chunk.number), chunk.rejects)
+            write_durably(self.rejects(chunk.number), lambda file: file.write(chunk.rejects))
         sync_directory(self.path)
         entry = Entry(
             chunk=chunk.number,
@@ -103,6 +103,15 @@ def remove_journal(path: Path) -> None:
     remove_directory(path, OWN_NAMES, JOURNAL)
 
 
+def remove_finished(path: Path, identity: Identity) -> None:
+    """Remove what a death after the commit has left, if it is this job's and nobody is at work in it."""
+    if not path.exists():
+        return
+    with contextlib.suppress(DestinationError), locked_directory(path, OWN_NAMES, "output"):
+        if not (path / JOURNAL).exists() or _read_identity(path) == identity:
+            remove_journal(path)
+
+
 @contextlib.contextmanager
 def open_journal(path: Path, identity: Identity, restart: bool, resumable: bool = True) -> Iterator[Journal]:
     """Hold a job's directory: a new one, or one that a job of the same identity left.
@@ -111,7 +120,7 @@ def open_journal(path: Path, identity: Identity, restart: bool, resumable: bool 
         path: The directory.
         identity: The job.
         restart: Forget what is there, whatever job it is of.
-        resumable: Whether what a job of the same identity has done is of use.
+        resumable: Whether what an earlier run has done is of use; if not, a job of the same input is forgotten.
 
     Raises:
         DestinationError: Another process holds it, or the name is taken by something else.
@@ -120,11 +129,17 @@ def open_journal(path: Path, identity: Identity, restart: bool, resumable: bool 
     with locked_directory(path, OWN_NAMES, "output"):
         if restart:
             clear_directory(path, JOURNAL)
-        entries = _read_entries(path, identity)
-        if entries and not resumable:
+        before = None if resumable else _read_identity(path)
+        if before is not None and before.input == identity.input:
             clear_directory(path, JOURNAL)
-            entries = _read_entries(path, identity)
-        yield Journal(path, entries)
+        yield Journal(path, _read_entries(path, identity))
+
+
+def _read_identity(path: Path) -> Identity | None:
+    try:
+        return load(Identity, (path / JOURNAL).read_bytes().split(b"\n")[0], str(path / JOURNAL))
+    except (FileNotFoundError, RecordError):
+        return None
 
 
 def _read_entries(path: Path, identity: Identity) -> list[Entry]:
@@ -159,13 +174,6 @@ def _is_whole(path: Path, entry: Entry) -> bool:
         if size and not (file.is_file() and file.stat().st_size == size and sha256_file(file) == digest):
             return False
     return True
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _append_durably(path: Path, record: object) -> None:

@@ -35,9 +35,13 @@ def locked_directory(path: Path, names: re.Pattern[str], what: str) -> Iterator[
             raise DestinationError(f"{path}: exists and is no job's directory; move it, or choose another {what}")
         try:
             path.mkdir(exist_ok=True)
-            descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except FileNotFoundError:
+            if not path.parent.is_dir():
+                raise
             continue  # the job that had it is just done
+        except FileExistsError:
+            raise DestinationError(f"{path}: exists and is no directory; move it, or choose another {what}") from None
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

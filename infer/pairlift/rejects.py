@@ -17,8 +17,14 @@ class MostRejects:
     rows: int | None = None
     share: Fraction | None = None
 
-    def check(self, rejected: Mapping[str, int], rows: int, *, final: bool) -> None:
+    def check(self, rejected: Mapping[str, int], rows: int, advice: str, *, final: bool) -> None:
         """Hold what is rejected so far to the bound; a share is held to at the end alone.
+
+        Args:
+            rejected: Rows by reason.
+            rows: All rows so far.
+            advice: What to do when there are more.
+            final: Whether these are all.
 
         Raises:
             RejectsError: There are more.
@@ -29,8 +35,7 @@ class MostRejects:
         if over:
             reasons = ", ".join(f"{reason} {count}" for reason, count in rejected.items())
             raise RejectsError(
-                f"{found} of {rows} rows are rejected ({reasons}), expected at most {self.text}; what is done is kept: mend the "
-                "input, or run again with a higher --max-rejects"
+                f"{found} of {rows} rows are rejected ({reasons}), expected at most {self.text}; {advice}"
             )
 
 

@@ -122,8 +122,8 @@ class Scorer:
         return logits
 
     def close(self) -> None:
-        """End the scorer's threads."""
-        self._pool.shutdown()
+        """End the scorer's threads; what has not begun is not done."""
+        self._pool.shutdown(cancel_futures=True)
 
     def _read_pair(self, pair: Any, index: int) -> Pair:
         fields = self.bundle.manifest.fields

@@ -28,8 +28,10 @@ def end_on_signals() -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    os.write(2, f"{Stopped(number)}\n".encode())
-    os._exit(SIGNALLED + number)
+    try:
+        os.write(2, f"{Stopped(number)}\n".encode())
+    finally:
+        os._exit(SIGNALLED + number)
 
 
 def raised_signals() -> contextlib.AbstractContextManager[None]:

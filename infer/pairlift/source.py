@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import BinaryIO
 
 from pairlift import chunk, formats
@@ -13,6 +14,7 @@ from pairlift.chunk import read_pair, take_rows
 from pairlift.errors import InputError, RowError, UsageError
 from pairlift.fields import check_columns, map_fields
 from pairlift.formats import STREAM, Columns, Format, Reader, Row, Writer
+from pairlift.identity import printable
 from pairlift.scorer import Scorer
 
 
@@ -41,6 +43,11 @@ class Source:
     modified: int
     taken: int = 0
 
+    @property
+    def shown(self) -> str:
+        """The name in the rejects, which does not depend on where the command is run."""
+        return printable(Path(self.name).name)
+
     def take(self) -> Iterator[Row]:
         """Yield the rows, counting them."""
         for row in self.rows:
@@ -57,13 +64,14 @@ class Source:
 
 
 def open_source(
-    scorer: Scorer, file: BinaryIO, name: str, found: Format, written: Format, fields: str | None
+    scorer: Scorer, file: BinaryIO, stat: os.stat_result, name: str, found: Format, written: Format, fields: str | None
 ) -> Source:
     """Open the rows of a file and decide what the output looks like.
 
     Args:
         scorer: Whose labels are added.
         file: The input's bytes.
+        stat: Of the input, taken when it was opened and before anything was read.
         name: The input's name.
         found: The input's format.
         written: The output's format.
@@ -102,7 +110,6 @@ def open_source(
                     )
         rows = itertools.chain(kept, rows)
     writer = formats.make_writer(written, Columns(given=given, added=added), reader, first)
-    stat = os.fstat(file.fileno())
     return Source(
         name=name, file=file, reader=reader, rows=rows, columns=columns, writer=writer, size=stat.st_size,
         modified=stat.st_mtime_ns,

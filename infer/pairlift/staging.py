@@ -7,8 +7,9 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from pairlift.errors import DestinationError, Stopped, StorageError, UsageError
 from pairlift.signals import raised_signals
@@ -83,6 +84,14 @@ def _sync_tree(root: Path) -> None:
             finally:
                 os.close(descriptor)
         sync_directory(Path(folder))
+
+
+def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file, and have it on the disk."""
+    with path.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync_directory(path: Path) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 
 from pairlift import record
-from pairlift.staging import storage_errors, sync_directory
+from pairlift.staging import storage_errors, sync_directory, write_durably
 from pairlift_training.card import format_card
 from pairlift_training.run import CARD, RUN, DataUse, read_run
 
@@ -33,8 +32,5 @@ def calibrate_run(path: Path, temperature: float, data: DataUse) -> None:
 
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    write_durably(temporary, lambda file: file.write(data))
     temporary.replace(path)

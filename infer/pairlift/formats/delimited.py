@@ -12,14 +12,13 @@ import csv
 import io
 import math
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pairlift.errors import InputError, RowError, UsageError
 from pairlift.formats.json_text import dump_json, read_members
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
-from pairlift.formats.row import Columns, Row
+from pairlift.formats.row import Columns, Row, check_keys, find_repeated
 from pairlift.formats.text import TextWriter
 
 FIELD_LIMIT = sys.maxsize >> 32  # csv's own limit is 131,072 characters; lines are bounded already
@@ -118,11 +117,6 @@ class DelimitedReader:
         return data, gathered[-1].end, fields
 
 
-def find_repeated(names: Sequence[str]) -> str | None:
-    """Return a name that stands twice, or None."""
-    return next((name for name, count in Counter(names).items() if count > 1), None)
-
-
 def _strip_end(text: str) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
@@ -186,24 +180,6 @@ class DelimitedWriter(TextWriter):
         # with "\n" as its line end it would not quote a lone "\r"
         csv.writer(buffer, delimiter=self._delimiter, lineterminator="\r\n").writerow(fields)
         return buffer.getvalue().removesuffix("\r\n").encode() + b"\n"
-
-
-def check_keys(row: Row, names: frozenset[str], added: Sequence[str]) -> None:
-    """Refuse a row with a key that an output with columns has no column for.
-
-    Raises:
-        RowError: `column_taken` or `unknown_column`.
-    """
-    if row.values.keys() <= names:
-        return
-    taken = [name for name in added if name in row.values]
-    if taken:
-        raise RowError("column_taken", f"the row has a column {taken[0]!r} already")
-    unknown = next(name for name in row.values if name not in names)
-    raise RowError(
-        "unknown_column",
-        f"key {unknown!r} comes after the first rows, whose keys are the output's columns; write JSONL",
-    )
 
 
 def _is_text(value: Any) -> bool:

@@ -10,10 +10,9 @@ from typing import Any
 import orjson
 
 from pairlift.errors import InputError, RowError
-from pairlift.formats.delimited import find_repeated
 from pairlift.formats.json_text import dump_json
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
-from pairlift.formats.row import Columns, Row
+from pairlift.formats.row import Columns, Row, find_repeated
 from pairlift.formats.text import TextWriter
 
 _KEY = re.compile(rb'"\s*:')  # every key ends so, and now and then something inside a string
@@ -31,7 +30,7 @@ class JsonlReader:
         first = lines.next()
         if first is None:
             raise InputError(f"{source}: the file is empty, expected JSON lines")
-        if b"\0" in first.data:
+        if b"\0" in first.data[:2]:
             raise InputError(f"{source}:1: holds NUL, as UTF-16 does; expected UTF-8: iconv -f UTF-16LE -t UTF-8")
         lines.take_back([first])
 

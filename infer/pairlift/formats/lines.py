@@ -89,7 +89,9 @@ class LineReader:
             ) from error
         except OSError as error:
             reason = error.strerror or str(error)
-            raise InputError(f"{self._source}: cannot be read after line {self._number} ({reason})") from error
+            raise InputError(
+                f"{self._source}: cannot be read after line {self._number} ({reason})", passing=error.errno is not None
+            ) from error
         if not data:
             return None
         self._number += 1

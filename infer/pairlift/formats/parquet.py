@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from pairlift.errors import InputError, RowError, UsageError, first_line
-from pairlift.formats.delimited import find_repeated
 from pairlift.formats.json_text import show_json
 from pairlift.formats.lines import MAX_LINE
-from pairlift.formats.row import Row
+from pairlift.formats.row import Row, find_repeated
 
 BATCH_ROWS = 64  # few, for a file of a kilobyte may hold rows of megabytes, each the same text
 READ_BYTES = 1 << 20  # of a column at a time, so that a row group need not fit into memory
@@ -41,7 +40,7 @@ class ParquetReader:
     def __init__(self, file: BinaryIO, source: str) -> None:
         self._arrow = import_arrow(source)
         self._source = source
-        self._damage = (OSError, ValueError, self._arrow.ArrowException)
+        self._damage = (OSError, ValueError, OverflowError, self._arrow.ArrowException)
         try:
             self._file = self._arrow.parquet.ParquetFile(
                 file,
@@ -87,8 +86,11 @@ class ParquetReader:
                     return
                 rows = self._read_batch(batch, number)
             except self._damage as error:
+                known = isinstance(error, self._arrow.ArrowNotImplementedError)
+                what = "holds what pyarrow cannot read" if known else "damaged"
+                advice = "write it otherwise" if known else "copy it again"
                 raise InputError(
-                    f"{self._source}: damaged after row {number} ({first_line(error)}); copy it again"
+                    f"{self._source}: {what} after row {number} ({first_line(error)}); {advice}"
                 ) from error
             yield from rows
             number += len(rows)
@@ -117,14 +119,18 @@ class ParquetReader:
         values = []
         try:
             return list(shown.to_pylist())
-        except (ValueError, self._arrow.ArrowException):
+        except (ValueError, OverflowError, self._arrow.ArrowException):
             for place, scalar in enumerate(shown):
                 try:
                     values.append(scalar.as_py())
                 except UnicodeDecodeError as error:
                     errors[place] = RowError("not_utf8", f"{name}: {error.reason} at byte {error.start}")
                     values.append(None)
-                except (ValueError, self._arrow.ArrowException) as error:  # times that Python has none of, deep inside
+                except (
+                    ValueError,
+                    OverflowError,
+                    self._arrow.ArrowException,
+                ) as error:  # times that Python has none of, deep inside
                     values.append(Unreadable(f"{name}: {first_line(error)}"))
             return values
 

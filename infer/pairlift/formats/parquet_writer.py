@@ -11,10 +11,9 @@ import orjson
 from numpy.typing import NDArray
 
 from pairlift.errors import RowError
-from pairlift.formats.delimited import check_keys
-from pairlift.formats.json_text import dump_json
+from pairlift.formats.json_text import dump_json, read_members
 from pairlift.formats.parquet import import_arrow
-from pairlift.formats.row import Columns, Row, Written
+from pairlift.formats.row import Columns, Row, Written, check_keys
 
 JSON_TEXT = {b"content": b"json"}  # marks a column of values that have no common type, each as JSON
 
@@ -30,6 +29,7 @@ class ParquetWriter:
         self._given, self._added = columns.given or (), columns.added
         self._names = frozenset(self._given)
         self._fields = list(schema)
+        self._spelt = any(field.metadata == JSON_TEXT for field in self._fields)
         added = [
             arrow.field(self._added[0], arrow.string()),
             *(arrow.field(n, arrow.float32()) for n in self._added[1:]),
@@ -72,7 +72,11 @@ class ParquetWriter:
         for i, row in enumerate(rows):
             try:
                 check_keys(row, self._names, self._added)
-                values = [_convert(row.values.get(field.name), field) for field in self._fields]
+                members = _spell_members(row) if self._spelt else {}
+                values = [
+                    members.get(f.name) if f.metadata == JSON_TEXT else _convert(row.values.get(f.name), f)
+                    for f in self._fields
+                ]
             except RowError as error:
                 errors[i] = error
                 continue
@@ -115,12 +119,16 @@ def infer_schema(names: Sequence[str], rows: Sequence[Row]) -> Any:
     return arrow.schema(fields)
 
 
+def _spell_members(row: Row) -> dict[str, str | None]:
+    """Return the members of a row of JSON lines as JSON: strings in quotes, everything else as it is spelt."""
+    spelt = read_members(row.raw)
+    return {name: dump_json(value) if isinstance(value, str) else spelt[name] for name, value in row.values.items()}
+
+
 def _convert(value: Any, field: Any) -> Any:
     if value is None:
         return None
     kind, expected = type(value), str(field.type)
-    if field.metadata == JSON_TEXT:
-        return dump_json(value)
     fits = (
         (expected == "string" and kind is str)
         or (expected == "bool" and kind is bool)

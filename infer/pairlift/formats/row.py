@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -92,3 +93,26 @@ class Writer(Protocol):
     def join(self, parts: Iterable[Path], file: BinaryIO) -> None:
         """Write a whole file out of its parts."""
         ...
+
+
+def find_repeated(names: Sequence[str]) -> str | None:
+    """Return a name that stands twice, or None."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
+def check_keys(row: Row, names: frozenset[str], added: Sequence[str]) -> None:
+    """Refuse a row with a key that an output with columns has no column for.
+
+    Raises:
+        RowError: `column_taken` or `unknown_column`.
+    """
+    if row.values.keys() <= names:
+        return
+    taken = [name for name in added if name in row.values]
+    if taken:
+        raise RowError("column_taken", f"the row has a column {taken[0]!r} already")
+    unknown = next(name for name in row.values if name not in names)
+    raise RowError(
+        "unknown_column",
+        f"key {unknown!r} comes after the first rows, whose keys are the output's columns; write JSONL",
+    )

@@ -48,9 +48,14 @@ class TextWriter:
     def join(self, parts: Iterable[Path], file: BinaryIO) -> None:
         """Write the header and the parts."""
         file.write(self.header)
-        for part in parts:
-            with part.open("rb") as source:
-                shutil.copyfileobj(source, file, BLOCK)
+        join_files(parts, file)
+
+
+def join_files(parts: Iterable[Path], file: BinaryIO) -> None:
+    """Write files one after the other."""
+    for part in parts:
+        with part.open("rb") as source:
+            shutil.copyfileobj(source, file, BLOCK)
 
 
 def format_scores(probabilities: NDArray[np.float32]) -> list[list[str]]:
