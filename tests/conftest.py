@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,9 @@ os.environ["XDG_CACHE_HOME"] = _CACHE.name  # nobody's own cache is read or writ
 # Half of a small training is XLA's compiler, and the tests make the same networks again and again.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_CACHE.name}/jax")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what it puts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 SMALL_BUNDLE = ROOT / "tests/data/bundle"
