@@ -11,6 +11,7 @@ from conftest import Run
 from pairlift import Scorer, chunk
 from pairlift.counts import Counts, Tally
 from pairlift.job import score_file
+from pairlift.machine import read_peak_memory
 from pairlift.progress import LINE_SECONDS, Log, Step, make_progress
 
 UNKNOWN = "猫"  # not in the small bundle's vocabulary
@@ -49,7 +50,7 @@ def test_the_manifest_counts_what_was_there(bundle: Path, pairs: Path, tmp_path:
     assert manifest["totals"]["texts"]["duplicates"] == 2
     assert manifest["rates"]["unknown_tokens"] == pytest.approx(2 / texts.tokens)
     assert manifest["last_run"]["threads"] == scorer.threads
-    assert 20e6 < manifest["last_run"]["peak_memory"] < 2e9
+    assert 20e6 < manifest["last_run"]["peak_memory"] <= read_peak_memory()
 
 
 def test_totals_are_the_same_after_a_stop(
