@@ -50,7 +50,7 @@ def test_the_manifest_counts_what_was_there(bundle: Path, pairs: Path, tmp_path:
     assert manifest["totals"]["texts"]["duplicates"] == 2
     assert manifest["rates"]["unknown_tokens"] == pytest.approx(2 / texts.tokens)
     assert manifest["last_run"]["threads"] == scorer.threads
-    assert 20e6 < manifest["last_run"]["peak_memory"] <= read_peak_memory()
+    assert 20e6 < manifest["last_run"]["peak_memory"] < 1.1 * read_peak_memory()  # the kernel counts in steps
 
 
 def test_totals_are_the_same_after_a_stop(
