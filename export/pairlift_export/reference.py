@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from pairlift.encoder import Pair
-from pairlift.errors import InputError
+from pairlift.errors import InputError, first_line
 
 BATCH_ROWS = 32
 KINDS = {
@@ -117,8 +117,7 @@ def load_reference(path: Path) -> Reference:
     try:
         loaded = keras.models.load_model(path, compile=False)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path}: Keras {keras.__version__} cannot load it: {reason}") from error
+        raise InputError(f"{path}: Keras {keras.__version__} cannot load it: {first_line(error)}") from error
     activation = keras.activations.serialize(loaded.activation) if loaded.activation else "linear"
     if activation not in ACTIVATIONS:
         raise InputError(f"{path}: the head's activation is {activation!r}, expected none or softmax over the classes")

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import keras_hub
 from pairlift.encoder import PairEncoder, read_keras_preprocessor
-from pairlift.errors import InputError, UsageError
+from pairlift.errors import InputError, UsageError, first_line
 from pairlift_training.data import Rows
 from pairlift_training.recipe import Recipe
 from pairlift_training.vocabulary import derive_vocabulary, read_bytepairs, read_wordpieces
@@ -100,9 +100,7 @@ def load_classifier(path: Path) -> Any:
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:
-        raise InputError(
-            f"{path}: Keras {keras.__version__} cannot load it: {str(error).strip().splitlines()[0][:200]}"
-        ) from error
+        raise InputError(f"{path}: Keras {keras.__version__} cannot load it: {first_line(error)}") from error
 
 
 def _scale_kernels(classifier: Any, width: int) -> None:
@@ -121,9 +119,8 @@ def _from_preset(recipe: Recipe, labels: int) -> Any:
     try:
         classifier = keras_hub.models.TextClassifier.from_preset(preset, num_classes=labels)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"preset {preset!r}: KerasHub cannot load it: {reason}; expected a preset's name or a local preset directory"
+            f"preset {preset!r}: KerasHub cannot load it: {first_line(error)}; expected a preset's name or a local preset directory"
         ) from error
     expected = {"bert": "BertTextClassifier", "roberta": "RobertaTextClassifier"}[recipe.family]
     if type(classifier).__name__ != expected:
