@@ -172,10 +172,11 @@ def test_a_row_that_is_rejected_decides_no_column_and_no_type(pairlift: Run, bun
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (gzip.compress(b"{}"), r"in\.jsonl: is gzip \(\.gz\), expected text; give the file that extension"),
+        (gzip.compress(b"{}", mtime=0), r"in\.jsonl: is gzip \(\.gz\), expected text; give the file that extension"),
         (zstd.compress(b"{}"), r"in\.jsonl: is zstd \(\.zst\), expected text"),
         (b"PAR1\x15\x04", r"in\.jsonl: is Parquet \(\.parquet\), expected text"),
     ],
+    ids=["gzip", "zstd", "parquet"],
 )
 def test_a_packed_file_under_a_plain_name_is_named(tmp_path: Path, data: bytes, message: str) -> None:
     (tmp_path / "in.jsonl").write_bytes(data)
