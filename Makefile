@@ -15,7 +15,7 @@ help: ## List the targets
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] >= (3, 11) else "pairlift needs Python 3.11 or newer, found " + sys.version.split()[0] + "; say which with PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[training,export,tfds,parquet,zstd,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[training,export,tfds,parquet,zstd,s3,dev]'
 	@touch $@
 
 export: $(VENV)/installed ## Train, export and score the embedded example; yours with RUN=run BUNDLE=bundle
