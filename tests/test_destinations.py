@@ -284,11 +284,6 @@ def test_a_name_that_is_not_utf8_is_a_name(pairlift: Run, bundle: Path, tmp_path
     assert json.loads((tmp_path / "out.jsonl.manifest.json").read_text())["job"]["input"] == "donn\\xe9es.jsonl"
 
 
-def test_a_trailing_slash_is_not_passed_over(pairlift: Run, bundle: Path, pairs: Path, tmp_path: Path) -> None:
-    done = pairlift("score", bundle, pairs, f"{tmp_path}/out.csv/")
-    assert (done.returncode, "ends in a slash; expected a file's name" in done.stderr) == (2, True)
-
-
 @pytest.mark.parametrize("source", ["premise,hypothesis\n", "\n\n"])
 def test_no_rows_are_no_error(pairlift: Run, bundle: Path, tmp_path: Path, source: str) -> None:
     name = "in.csv" if source.startswith("premise") else "in.jsonl"

@@ -80,7 +80,7 @@ class Proof:
         variant = scorer.bundle.manifest.variants[scorer.variant]
         return dataclasses.replace(
             compare_logits(self.expected, found, self.pairs, self.labels, gate),
-            size=(scorer.bundle.path / variant.file).stat().st_size,
+            size=scorer.bundle.sizes[variant.file],
             variant=VariantParity(
                 graph=variant.graph,
                 shapes=compare_shapes(self.shapes, scorer),

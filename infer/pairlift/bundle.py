@@ -1,16 +1,17 @@
-"""A bundle on disk: opened, and held to its manifest before anything in it is used."""
+"""A bundle: opened, and held to its manifest before anything in it is used."""
 
 from __future__ import annotations
 
 import os
-import stat
+from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from pairlift import record
-from pairlift.digest import FileDigest, sha256_bytes, sha256_file
+from pairlift.digest import FileDigest, sha256_bytes
 from pairlift.encoder import EncoderRecord
-from pairlift.errors import BundleError, InputError
+from pairlift.errors import BundleError
+from pairlift.folder import Folder, open_folder
 from pairlift.manifest import MANIFEST, RUNTIME, TOKENIZER, Manifest
 from pairlift.tokenizer import TokenizerRecord
 
@@ -19,46 +20,46 @@ class Bundle:
     """A bundle whose list of files has been checked, and whose files are hashed as they are read.
 
     Attributes:
-        path: The directory.
+        path: The directory, or `s3://bucket/prefix`.
         manifest: What it holds.
         digest: Sha256 of manifest.json, which covers every other file.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, digest: str) -> None:
-        self.path = path
+    def __init__(self, folder: Folder, manifest: Manifest, digest: str) -> None:
+        self.path = folder.name
         self.manifest = manifest
         self.digest = digest
+        self._folder = folder
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Bundle:
-        """Open a bundle directory.
+        """Open a bundle: a directory, or objects under `s3://bucket/prefix`.
 
         Raises:
             InputError: There is no such directory, or it is a `.keras` file.
             BundleError: No manifest, one that cannot be read, or a file that is not listed.
         """
-        root = Path(path)
-        if root.is_file() or root.suffix == ".keras":
-            raise InputError(
-                f"{root}: found a file, expected a bundle directory; make one with: pairlift export {root} BUNDLE"
-            )
-        if not root.is_dir():
-            raise InputError(f"{root}: no such bundle directory")
+        folder = open_folder(path)
+        where = f"{folder.name}/{MANIFEST}"
         try:
-            data = _read_regular(root, MANIFEST)
+            data = folder.read(MANIFEST)
         except FileNotFoundError:
-            run = " (it is a training run: pairlift export it first)" if (root / "run.json").is_file() else ""
-            raise BundleError(f"{root}: holds no {MANIFEST}, so it is not a bundle{run}") from None
-        manifest = record.load(Manifest, data, str(root / MANIFEST))
-        _check_manifest(manifest, root)
-        bundle = cls(root, manifest, sha256_bytes(data))
+            run = " (it is a training run: pairlift export it first)" if "run.json" in folder.sizes() else ""
+            raise BundleError(f"{folder.name}: holds no {MANIFEST}, so it is not a bundle{run}") from None
+        manifest = record.load(Manifest, data, where)
+        _check_manifest(manifest, where)
+        bundle = cls(folder, manifest, sha256_bytes(data))
         bundle._refuse_strangers()
         return bundle
+
+    def at(self, name: str) -> str:
+        """Return what a file is called in messages."""
+        return f"{self.path}/{name}"
 
     @cached_property
     def encoder_record(self) -> EncoderRecord:
         """The tokenizer and the packing."""
-        tokenizer = record.load(TokenizerRecord, self.read(TOKENIZER), str(self.path / TOKENIZER))
+        tokenizer = record.load(TokenizerRecord, self.read(TOKENIZER), self.at(TOKENIZER))
         return EncoderRecord(tokenizer=tokenizer, packing=self.manifest.packing)
 
     def read(self, name: str) -> bytes:
@@ -71,17 +72,22 @@ class Bundle:
         if listed is None:
             raise BundleError(f"{self.path}: {name} is not listed in {MANIFEST}")
         try:
-            data = _read_regular(self.path, name)
+            data = self._folder.read(name)
         except FileNotFoundError:
-            raise BundleError(f"{self.path / name}: missing; export the bundle again, or copy it whole") from None
+            raise BundleError(f"{self.at(name)}: missing; export the bundle again, or copy it whole") from None
         if len(data) != listed.size or sha256_bytes(data) != listed.sha256:
-            raise _altered(self.path / name, listed, len(data))
+            raise _altered(self.at(name), listed, len(data))
         return data
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        """The files that are there, with their sizes in bytes."""
+        return self._folder.sizes()
 
     def has(self, group: str) -> bool:
         """Whether a group of files is listed and there."""
         files = self.manifest.groups.get(group, ())
-        return bool(files) and all((self.path / f.path).is_file() for f in files)
+        return bool(files) and all(f.path in self.sizes for f in files)
 
     def verify_files(self) -> int:
         """Hash every file of every group that is there and return how many were hashed.
@@ -91,45 +97,26 @@ class Bundle:
         """
         count = 0
         for group, files in self.manifest.groups.items():
-            there = [f for f in files if (self.path / f.path).exists()]
+            there = [f for f in files if f.path in self.sizes]
             if len(there) not in (0, len(files)) or (group == RUNTIME and not there):
                 lost = next(f for f in files if f not in there)
-                raise BundleError(f"{self.path / lost.path}: missing; export the bundle again, or copy it whole")
+                raise BundleError(f"{self.at(lost.path)}: missing; export the bundle again, or copy it whole")
             for file in there:
-                path = self.path / file.path
-                if path.stat().st_size != file.size or sha256_file(path) != file.sha256:
-                    raise _altered(path, file, path.stat().st_size)
+                if self.sizes[file.path] != file.size or self._folder.sha256(file.path) != file.sha256:
+                    raise _altered(self.at(file.path), file, self.sizes[file.path])
                 count += 1
         return count
 
     def _refuse_strangers(self) -> None:
         listed = {f.path for files in self.manifest.groups.values() for f in files} | {MANIFEST}
-        for folder, folders, files in os.walk(self.path):
-            for name in folders + files:
-                path = Path(folder) / name
-                relative = path.relative_to(self.path).as_posix()
-                if path.is_symlink():
-                    raise BundleError(f"{path}: a symbolic link; a bundle holds plain files only")
-                if name in files and relative not in listed:
-                    raise BundleError(
-                        f"{path}: not listed in {MANIFEST}; a bundle holds what it was exported with and nothing else"
-                    )
+        stranger = next((name for name in self.sizes if name not in listed), None)
+        if stranger is not None:
+            raise BundleError(
+                f"{self.at(stranger)}: not listed in {MANIFEST}; a bundle holds what it was exported with and nothing else"
+            )
 
 
-def _read_regular(root: Path, name: str) -> bytes:
-    try:
-        descriptor = os.open(root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise BundleError(f"{root / name}: not a plain file that can be read ({error.strerror})") from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise BundleError(f"{root / name}: not a plain file")
-        return file.read()
-
-
-def _altered(path: Path, listed: FileDigest, size: int) -> BundleError:
+def _altered(path: str, listed: FileDigest, size: int) -> BundleError:
     found = (
         f"{size} bytes, expected {listed.size}"
         if size != listed.size
@@ -138,8 +125,7 @@ def _altered(path: Path, listed: FileDigest, size: int) -> BundleError:
     return BundleError(f"{path}: altered since the export (found {found}); export the bundle again, or copy it whole")
 
 
-def _check_manifest(manifest: Manifest, root: Path) -> None:
-    where = root / MANIFEST
+def _check_manifest(manifest: Manifest, where: str) -> None:
     for files in manifest.groups.values():
         for file in files:
             parts = PurePosixPath(file.path).parts

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from pairlift import record
 from pairlift.counts import Tally
-from pairlift.digest import sha256_file
+from pairlift.digest import FileDigest, sha256_file
 from pairlift.errors import DestinationError, RecordError
 from pairlift.formats.row import Writer
 from pairlift.formats.text import join_files
@@ -46,12 +47,13 @@ class JobManifest:
         totals: What became of the rows.
         rates: `unknown_tokens`, the share of the texts' tokens; `padding`, the share of what was computed.
         labels: Label names, in the order of the probabilities.
-        output_size: Bytes.
-        output_sha256: Of the output.
+        output_size: Bytes, of all parts together.
+        output_sha256: Of the output; of all parts, one after the other as they are listed, where there are parts.
         last_run: The process that finished it.
+        parts: The files of an output that is a directory or a prefix, in the order of their rows.
     """
 
-    format: int = 1
+    format: int = 2
     job: Identity
     totals: Tally
     rates: Mapping[str, float]
@@ -59,6 +61,7 @@ class JobManifest:
     output_size: int
     output_sha256: str
     last_run: LastRun
+    parts: tuple[FileDigest, ...] = ()
 
 
 def rejects_path(output: str | Path) -> Path:
@@ -124,9 +127,9 @@ def commit(
     whole, refused, listed = journal.path / "output", journal.path / "rejects", journal.path / "manifest"
     whole.unlink(missing_ok=True)  # after a death it may be the output itself, under its other name
     parts = [journal.part(e.chunk) for e in entries if e.output_size]
-    write_durably(whole, lambda file: writer.join(parts, file))
+    write_durably(whole, lambda file: writer.join(_open_each(parts), file))
     rejects = [journal.rejects(e.chunk) for e in entries if e.rejects_size]
-    write_durably(refused, lambda file: join_files(rejects, file))
+    write_durably(refused, lambda file: join_files(_open_each(rejects), file))
     manifest = JobManifest(
         job=identity,
         totals=totals,
@@ -148,6 +151,12 @@ def commit(
     _take_name(whole, output)
     sync_directory(output.parent)
     return manifest
+
+
+def _open_each(paths: Iterable[Path]) -> Iterator[BinaryIO]:
+    for path in paths:
+        with path.open("rb") as file:
+            yield file
 
 
 def _made_meanwhile(output: Path) -> DestinationError:

@@ -9,7 +9,8 @@
     ├── RejectsError              6    too many rejected rows
     ├── DestinationError          7    the destination exists or is locked
     ├── ChangedError              8    something is not as it was when the job began
-    └── AgreementError           10    parity, quality gate or golden replay failed
+    ├── AgreementError           10    parity, quality gate or golden replay failed
+    └── Unfinished                     the time a job was given is over; never on the command line
 
 A row that cannot be scored raises `RowError`; the job turns it into a rejected row, so it has a reason and no
 exit code. Anything else is a bug: exit code 9 and a traceback.
@@ -83,6 +84,20 @@ class ChangedError(PairliftError):
     """The input, the bundle, an option or the runtime is not what it was when the job began."""
 
     exit_code = 8
+
+
+class Unfinished(PairliftError):  # noqa: N818 (the job is sound, only its time is over)
+    """The time that a job was given is over; what is done is kept.
+
+    Attributes:
+        rows: How many rows are done, by this call and those before it.
+        progressed: Whether this call has done any.
+    """
+
+    def __init__(self, message: str, rows: int, progressed: bool) -> None:
+        super().__init__(message)
+        self.rows = rows
+        self.progressed = progressed
 
 
 class AgreementError(PairliftError):

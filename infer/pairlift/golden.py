@@ -65,7 +65,7 @@ def dump_golden(pairs: list[GoldenPair]) -> bytes:
 def read_golden(bundle: Bundle, limit: int | None = None) -> list[GoldenPair]:
     """Return the bundle's golden pairs, or the first of them; errors as `Bundle.read`."""
     lines = bundle.read(GOLDEN).splitlines()[:limit]
-    return [load(GoldenPair, line, f"{bundle.path / GOLDEN}:{i}") for i, line in enumerate(lines, 1)]
+    return [load(GoldenPair, line, f"{bundle.at(GOLDEN)}:{i}") for i, line in enumerate(lines, 1)]
 
 
 def replay(scorer: Scorer, limit: int | None = None) -> Replay:
@@ -82,7 +82,7 @@ def replay(scorer: Scorer, limit: int | None = None) -> Replay:
     bundle, variant = scorer.bundle, scorer.variant
     golden = read_golden(bundle, limit)
     if not golden or any(variant not in pair.probabilities for pair in golden):
-        raise BundleError(f"{bundle.path / GOLDEN}: no golden pairs for variant {variant}")
+        raise BundleError(f"{bundle.at(GOLDEN)}: no golden pairs for variant {variant}")
     pairs = [(pair.first, pair.second) for pair in golden]
     for pair, found in zip(golden, scorer.token_ids(pairs), strict=True):
         if found != pair.token_ids:
@@ -93,7 +93,7 @@ def replay(scorer: Scorer, limit: int | None = None) -> Replay:
     expected = np.array([pair.probabilities[variant] for pair in golden], np.float64)
     if expected.shape[1:] != (len(scorer.labels),):
         raise RecordError(
-            f"{bundle.path / GOLDEN}: found {expected.shape[1:]} probabilities, expected {len(scorer.labels)}"
+            f"{bundle.at(GOLDEN)}: found {expected.shape[1:]} probabilities, expected {len(scorer.labels)}"
         )
     difference = np.abs(scorer.score(pairs) - expected).max(axis=1)
     tolerance = bundle.manifest.variants[variant].tolerance + CPU_MARGIN

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from pairlift import chunk
 from pairlift.fields import map_fields
-from pairlift.formats import PARQUET, STREAM, Format
+from pairlift.formats import PARQUET, Format
 from pairlift.machine import read_cpu
 from pairlift.scorer import Scorer
+from pairlift.storage import Stamp
 from pairlift.version import read_versions
 
 
@@ -24,20 +25,23 @@ class Identity:
     Attributes:
         input: The input's name, without its folders.
         input_size: Bytes.
-        input_modified: Nanoseconds since 1970.
+        input_modified: Nanoseconds since 1970; 0 for an object.
+        input_etag: Of an object.
         bundle: The digest of the bundle.
         variant: The variant.
         columns: The column of each field.
         input_format, output_format: Extensions, and whether there are quotes where that is not what they have by default.
         raw: Whether rejected records are kept.
         chunk_rows: Rows of a chunk.
-        runtime: Versions of what computes, and the processor.
+        runtime: Versions of what computes, and the processor, unless several machines may work at the job: another one may
+            give other low bits.
     """
 
-    format: int = 1
+    format: int = 2
     input: str
     input_size: int
     input_modified: int
+    input_etag: str = ""
     bundle: str
     variant: str
     columns: Mapping[str, str]
@@ -49,29 +53,40 @@ class Identity:
 
     def difference(self, other: Identity) -> str:
         """Return what another identity has different, in words, or nothing."""
-        fields = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) != getattr(other, f.name)]
+        names = [f.name for f in dataclasses.fields(self) if f.name != "format"]
+        fields = [name for name in names if getattr(self, name) != getattr(other, name)]
         return ", ".join(
             f"{name.replace('_', ' ')} (was {getattr(self, name)}, is {getattr(other, name)})" for name in fields
         )
 
 
 def identify(
-    scorer: Scorer, stat: os.stat_result, source: str, found: Format, written: Format, fields: str | None, raw: bool
+    scorer: Scorer,
+    stamp: Stamp,
+    source: str,
+    found: Format,
+    written: Format,
+    fields: str | None,
+    raw: bool,
+    one_machine: bool = True,
 ) -> Identity:
     """Return the identity of a job.
 
     Args:
         scorer: A bundle's variant.
-        stat: Of the input, taken when it was opened.
+        stamp: Of the input, taken when it was opened.
         source: Its name, or `-`.
         found, written: The formats of the input and of the output.
         fields: As the option `--fields`.
         raw: Whether rejected records are kept.
+        one_machine: Whether the job is done by one machine alone.
     """
+    runtime = _read_runtime(found, written)
     return Identity(
         input=printable(Path(source).name),
-        input_size=0 if source == STREAM else stat.st_size,
-        input_modified=0 if source == STREAM else stat.st_mtime_ns,
+        input_size=stamp.size,
+        input_modified=stamp.modified,
+        input_etag=stamp.etag,
         bundle=scorer.bundle.digest,
         variant=scorer.variant,
         columns=map_fields(fields, scorer.bundle.manifest.fields),
@@ -79,7 +94,7 @@ def identify(
         output_format=str(written),
         raw=raw,
         chunk_rows=chunk.CHUNK_ROWS,
-        runtime=_read_runtime(found, written),
+        runtime=runtime if one_machine else {name: version for name, version in runtime.items() if name != "cpu"},
     )
 
 

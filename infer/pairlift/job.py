@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pairlift import formats
 from pairlift.chunk import digest_rows, score_chunks
-from pairlift.commit import JobManifest, LastRun, commit, manifest_path, read_finished, rejects_path
+from pairlift.commit import JobManifest, LastRun
 from pairlift.console import say
 from pairlift.counts import Tally
-from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, UsageError
+from pairlift.destination import Destination, Work, open_destination
+from pairlift.errors import ChangedError, InputError, Stopped, Unfinished
 from pairlift.formats import STREAM
 from pairlift.golden import FIRST_ROWS, replay
 from pairlift.identity import Identity, identify
-from pairlift.journal import Journal, journal_path, open_journal, remove_finished
 from pairlift.machine import read_peak_memory
 from pairlift.outcome import Outcome
 from pairlift.progress import Progress, Step
@@ -29,6 +28,9 @@ from pairlift.scorer import Scorer
 from pairlift.signals import noted_signals
 from pairlift.source import Source, open_source
 from pairlift.staging import storage_errors
+from pairlift.storage import Stamp, is_remote, read_stamp
+
+MayGoOn = Callable[[int], bool]
 
 
 def score_file(
@@ -41,6 +43,7 @@ def score_file(
     most_rejects: MostRejects | None = None,
     raw: bool = True,
     quoting: str | None = None,
+    may_go_on: MayGoOn | None = None,
 ) -> Outcome:
     """Score a file.
 
@@ -49,14 +52,16 @@ def score_file(
 
     Args:
         scorer: A bundle's variant.
-        source: `.csv`, `.tsv` or `.jsonl`, plain or with `.gz` or `.zst`, `.parquet`, or `-`.
-        output: Likewise.
+        source: A path or `s3://bucket/key`: `.csv`, `.tsv` or `.jsonl`, plain or with `.gz` or `.zst`, `.parquet`; or `-`.
+        output: Likewise; with `/` at its end a directory or prefix of parts, which `manifest.json` commits.
         fields: As the option `--fields`.
         progress: Called after each chunk.
         restart: Begin again, whatever an earlier run had done.
         most_rejects: How many rows may be rejected; None for any number.
         raw: Whether rejected records are kept in OUTPUT.rejects.jsonl.
         quoting: As the option `--quoting`.
+        may_go_on: Asked after each chunk, and before the output is put together with the bytes that it takes; when it may
+            not, the job stops.
 
     Raises:
         UsageError: A column is missing, taken or stands twice.
@@ -67,68 +72,58 @@ def score_file(
         StorageError: The output cannot be written.
         AgreementError: This machine disagrees with the golden pairs.
         Stopped: A signal came; the chunks that are done are kept.
+        Unfinished: It may not go on; the chunks that are done are kept.
     """
     found, written = formats.format_of(source, output, quoting), formats.format_of(output, source, quoting)
-    path = Path(output)
+    where = None if output == STREAM else open_destination(output, written)
     with storage_errors(output):
-        if output != STREAM:
-            _check_place(path, source)
+        if where is not None:
+            where.check(source)
         with formats.open_input(source) as file:
-            stat = os.fstat(file.fileno())
-            if output == STREAM:
+            stamp = Stamp() if source == STREAM else read_stamp(file)
+            if where is None:
                 replay(scorer, FIRST_ROWS)
-                opened = open_source(scorer, file, stat, source, found, written, fields)
+                opened = open_source(scorer, file, stamp, source, found, written, fields)
                 return _score_to_stream(scorer, opened, raw, progress, most_rejects)
-            identity = identify(scorer, stat, source, found, written, fields, raw)
-            manifest = _find_finished(path, identity, source, most_rejects)
+            identity = identify(scorer, stamp, source, found, written, fields, raw, where.one_machine)
+            manifest = _find_finished(where, identity, most_rejects)
             if manifest is not None:
-                remove_finished(journal_path(path), identity)
+                where.remove_finished(identity)
                 return _finished(manifest)
             replay(scorer, FIRST_ROWS)
-            opened = open_source(scorer, file, stat, source, found, written, fields)
-            with open_journal(journal_path(path), identity, restart, resumable=source != STREAM) as journal:
-                manifest = _find_finished(path, identity, source, most_rejects)
-                if manifest is None:
-                    return _make(scorer, opened, journal, identity, path, raw, progress, most_rejects)
-                journal.remove()  # made since the first look
-                return _finished(manifest)
+            opened = open_source(scorer, file, stamp, source, found, written, fields)
+            with where.open(identity, opened.writer, restart, resumable=source != STREAM) as work:
+                manifest = _find_finished(where, identity, most_rejects)
+                if manifest is not None:
+                    work.remove()  # made since the first look
+                    return _finished(manifest)
+                try:
+                    last_run = _run(scorer, opened, work, raw, progress, most_rejects, may_go_on)
+                    _check_unchanged(opened)
+                    manifest = where.commit(work, identity, opened.writer, scorer.labels, last_run)
+                except BaseException as error:
+                    _let_go(error, opened, work)
+                    raise
+                work.remove()
+                return Outcome(totals=manifest.totals, last_run=last_run, manifest=manifest)
 
 
-def _make(
-    scorer: Scorer,
-    opened: Source,
-    journal: Journal,
-    identity: Identity,
-    path: Path,
-    raw: bool,
-    progress: Progress | None,
-    most_rejects: MostRejects | None,
-) -> Outcome:
-    """Do what is not done, and commit; keep what is done when it cannot be brought to an end, if that is of use."""
-    try:
-        last_run = _run(scorer, opened, journal, raw, progress, most_rejects)
-        _check_unchanged(opened)
-        manifest = commit(journal, identity, path, opened.writer, scorer.labels, last_run)
-    except BaseException as error:
-        if opened.name == STREAM or (isinstance(error, InputError) and not error.passing):
-            journal.remove()
-        if opened.name == STREAM and isinstance(error, Stopped):
-            raise Stopped(error.number, "what came on standard input is not kept; begin again") from None
-        raise
-    journal.remove()
-    return Outcome(totals=manifest.totals, last_run=last_run, manifest=manifest)
+def _let_go(error: BaseException, opened: Source, work: Work) -> None:
+    """Keep what is done of a job that cannot be brought to an end, if that is of use."""
+    if opened.name == STREAM or (isinstance(error, InputError) and not error.passing):
+        work.remove()
+    if opened.name == STREAM and isinstance(error, Stopped):
+        raise Stopped(error.number, "what came on standard input is not kept; begin again") from None
 
 
-def _find_finished(path: Path, identity: Identity, source: str, most_rejects: MostRejects | None) -> JobManifest | None:
+def _find_finished(where: Destination, identity: Identity, most_rejects: MostRejects | None) -> JobManifest | None:
     """Return the manifest of an output that this very job has made.
 
     Raises:
         DestinationError: Another job has made it; what came on standard input is never known to be the same.
         RejectsError: It has more rejected rows than are allowed now.
     """
-    if source == STREAM and os.path.lexists(path):
-        raise DestinationError(f"{path}: exists; remove it, or choose another name")
-    manifest = read_finished(path, identity)
+    manifest = where.find_finished(identity)
     if manifest is not None and most_rejects:
         most_rejects.check(manifest.totals.rejected, manifest.totals.rows, "mend the input, or allow more", final=True)
     return manifest
@@ -141,14 +136,15 @@ def _finished(manifest: JobManifest) -> Outcome:
 def _run(
     scorer: Scorer,
     opened: Source,
-    journal: Journal,
+    work: Work,
     raw: bool,
     progress: Progress | None,
     most_rejects: MostRejects | None,
+    may_go_on: MayGoOn | None,
 ) -> LastRun:
     """Do the chunks that are not done."""
     rows, rejected = opened.take(), Counter[str]()
-    for entry in journal.entries:
+    for entry in work.entries:
         head = list(itertools.islice(rows, entry.tally.rows))
         if len(head) != entry.tally.rows or digest_rows(head) != entry.source:
             raise ChangedError(
@@ -159,16 +155,28 @@ def _run(
         _tell(progress, entry.tally, rejected, opened, resumed=True)
     resumed, started = opened.taken, time.monotonic()
     with noted_signals() as signals:
-        chunks = score_chunks(scorer, rows, len(journal.entries), opened.shown, opened.columns, opened.writer, raw)
+        chunks = score_chunks(scorer, rows, len(work.entries), opened.shown, opened.columns, opened.writer, raw)
         for chunk in chunks:
-            journal.add(chunk)
-            rejected.update(chunk.tally.rejected)
-            _tell(progress, chunk.tally, rejected, opened)
-            _check_rejects(most_rejects, journal.tally, opened, final=False, kept=opened.name != STREAM)
+            entry = work.add(chunk)
+            rejected.update(entry.tally.rejected)
+            _tell(progress, entry.tally, rejected, opened)
+            _check_rejects(most_rejects, work.tally, opened, final=False, kept=opened.name != STREAM)
             if signals:
-                raise Stopped(signals[0], f"{journal.tally.rows} rows are done; run the same command to go on")
-    _check_rejects(most_rejects, journal.tally, opened, final=True, kept=opened.name != STREAM)
-    return _measure_run(scorer, resumed, journal.tally.rows - resumed, started)
+                raise Stopped(signals[0], f"{work.tally.rows} rows are done; run the same command to go on")
+            _check_time(may_go_on, 0, work.tally.rows, resumed)
+    _check_rejects(most_rejects, work.tally, opened, final=True, kept=opened.name != STREAM)
+    if work.tally.rows > resumed:
+        _check_time(may_go_on, work.size(), work.tally.rows, resumed)
+    return _measure_run(scorer, resumed, work.tally.rows - resumed, started)
+
+
+def _check_time(may_go_on: MayGoOn | None, size: int, rows: int, resumed: int) -> None:
+    if may_go_on is not None and not may_go_on(size):
+        raise Unfinished(
+            f"the time is over and {rows} rows are done, which are kept; run the same job to go on",
+            rows,
+            rows > resumed,
+        )
 
 
 def _tell(
@@ -190,8 +198,8 @@ def _measure_run(scorer: Scorer, resumed: int, rows: int, started: float) -> Las
 
 
 def _check_unchanged(opened: Source) -> None:
-    """Hold the input to what it was when it was opened."""
-    if opened.name == STREAM:
+    """Hold the input to what it was when it was opened; an object is held to it at each reading."""
+    if opened.name == STREAM or is_remote(opened.name):
         return
     try:
         now = Path(opened.name).stat()
@@ -199,22 +207,9 @@ def _check_unchanged(opened: Source) -> None:
         raise InputError(
             f"{opened.name}: was removed while it was read; bring it back and run the same command again", passing=True
         ) from error
-    for stat in (os.fstat(opened.file.fileno()), now):
-        if (stat.st_size, stat.st_mtime_ns) != (opened.size, opened.modified):
-            raise InputError(f"{opened.name}: changed while it was read; run again when it is complete")
-
-
-def _check_place(path: Path, source: str) -> None:
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: the folder {path.parent} does not exist; make it first")
-    beside = (path, manifest_path(path), rejects_path(path), journal_path(path))
-    longest, most = max(len(os.fsencode(each.name)) for each in beside), os.pathconf(path.parent, "PC_NAME_MAX")
-    if longest > most:
-        raise UsageError(
-            f"{path}: a name {longest - most} bytes too long for the files that go with it; choose a shorter one"
-        )
-    if source != STREAM and os.path.realpath(source) in map(os.path.realpath, beside):
-        raise UsageError(f"{path}: {source} is the input, and would be written to; choose another name for the output")
+    found = Stamp(size=now.st_size, modified=now.st_mtime_ns)
+    if not opened.stamp == found == read_stamp(opened.file):
+        raise InputError(f"{opened.name}: changed while it was read; run again when it is complete")
 
 
 def _score_to_stream(

@@ -57,8 +57,8 @@ class Journal:
         self.entries = entries
         self.tally = sum((entry.tally for entry in entries), Tally())
 
-    def add(self, chunk: Chunk) -> None:
-        """Make a chunk durable, then say so."""
+    def add(self, chunk: Chunk) -> Entry:
+        """Make a chunk durable, then say so; return what is said."""
         write_durably(self.part(chunk.number), lambda file: file.write(chunk.output))
         if chunk.rejects:
             write_durably(self.rejects(chunk.number), lambda file: file.write(chunk.rejects))
@@ -75,6 +75,11 @@ class Journal:
         _append_durably(self.path / JOURNAL, entry)
         self.entries.append(entry)
         self.tally += chunk.tally
+        return entry
+
+    def size(self) -> int:
+        """Return how many bytes are to be put together."""
+        return sum(entry.output_size + entry.rejects_size for entry in self.entries)
 
     def part(self, chunk: int) -> Path:
         """Return the file of a chunk's records."""

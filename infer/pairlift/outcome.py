@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pairlift.commit import JobManifest, LastRun, rejects_path
+from pairlift.commit import JobManifest, LastRun
 from pairlift.counts import Tally
 from pairlift.formats import STREAM
 
@@ -37,7 +37,8 @@ def describe(outcome: Outcome, output: str) -> str:
     line = f"{totals.scored} rows scored"
     if totals.rejected:
         reasons = ", ".join(f"{reason} {count}" for reason, count in totals.rejected.items())
-        where = "above" if output == STREAM else f"in {rejects_path(output)}"
+        beside = f"{output}rejects.jsonl" if output.endswith("/") else f"{output}.rejects.jsonl"
+        where = "above" if output == STREAM else f"in {beside}"
         line += f", {totals.rows - totals.scored} rejected ({reasons}): {where}"
     if outcome.finished:
         return f"{line}; it was complete already"
@@ -57,9 +58,10 @@ def describe(outcome: Outcome, output: str) -> str:
     manifest = outcome.manifest
     if manifest is not None:
         versions = ", ".join(f"{name} {version}" for name, version in manifest.job.runtime.items() if name != "cpu")
+        parts = f" in {len(manifest.parts)} parts" if output.endswith("/") else ""
         lines += [
             f"bundle   {manifest.job.bundle[:12]} {manifest.job.variant}; {versions}",
-            f"output   {manifest.output_size} bytes, sha256 {manifest.output_sha256}",
+            f"output   {manifest.output_size} bytes{parts}, sha256 {manifest.output_sha256}",
         ]
     return "\n".join(lines)
 

@@ -55,7 +55,7 @@ class Scorer:
         self.temperature = manifest.temperature
         self._encoder = PairEncoder(bundle.encoder_record)
         name = manifest.variants[variant].file
-        self._session = open_session(bundle.read(name), str(bundle.path / name))
+        self._session = open_session(bundle.read(name), bundle.at(name))
         _check_graph(self._session, bundle)
         self.threads = threads or count_threads()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="pairlift")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +15,7 @@ from pairlift.fields import check_columns, map_fields
 from pairlift.formats import STREAM, Columns, Format, Reader, Row, Writer
 from pairlift.identity import printable
 from pairlift.scorer import Scorer
+from pairlift.storage import Stamp
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Source:
         rows: Its rows, to be taken once.
         columns: The column of each field.
         writer: The writer of the output.
-        size, modified: Of the file when it was opened, bytes and nanoseconds since 1970.
+        stamp: Of the file when it was opened.
         taken: How many rows have been read.
     """
 
@@ -39,8 +39,7 @@ class Source:
     rows: Iterator[Row]
     columns: Mapping[str, str]
     writer: Writer
-    size: int
-    modified: int
+    stamp: Stamp
     taken: int = 0
 
     @property
@@ -60,18 +59,18 @@ class Source:
             return self.reader.count
         if self.name == STREAM:
             return None
-        return max(self.taken, round(self.taken * self.size / max(1, self.file.tell())))
+        return max(self.taken, round(self.taken * self.stamp.size / max(1, self.file.tell())))
 
 
 def open_source(
-    scorer: Scorer, file: BinaryIO, stat: os.stat_result, name: str, found: Format, written: Format, fields: str | None
+    scorer: Scorer, file: BinaryIO, stamp: Stamp, name: str, found: Format, written: Format, fields: str | None
 ) -> Source:
     """Open the rows of a file and decide what the output looks like.
 
     Args:
         scorer: Whose labels are added.
         file: The input's bytes.
-        stat: Of the input, taken when it was opened and before anything was read.
+        stamp: Of the input, taken when it was opened and before anything was read.
         name: The input's name.
         found: The input's format.
         written: The output's format.
@@ -111,8 +110,7 @@ def open_source(
         rows = itertools.chain(kept, rows)
     writer = formats.make_writer(written, Columns(given=given, added=added), reader, first)
     return Source(
-        name=name, file=file, reader=reader, rows=rows, columns=columns, writer=writer, size=stat.st_size,
-        modified=stat.st_mtime_ns,
+        name=name, file=file, reader=reader, rows=rows, columns=columns, writer=writer, stamp=stamp,
     )  # fmt: skip
 
 

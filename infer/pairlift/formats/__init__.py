@@ -18,6 +18,7 @@ from pairlift.formats.delimited import DelimitedReader, DelimitedWriter
 from pairlift.formats.jsonl import JsonlReader, JsonlWriter
 from pairlift.formats.lines import LineReader
 from pairlift.formats.row import Columns, Reader, Row, Writer
+from pairlift.storage import is_remote
 
 __all__ = ["Columns", "Format", "Reader", "Row", "Writer", "format_of", "make_writer", "open_input", "open_reader"]
 
@@ -56,7 +57,8 @@ def format_of(path: str, other: str | None = None, quoting: str | None = None) -
     """Return a file's format by its extensions.
 
     Args:
-        path: The file; a stream (`-`) has the format of the other end, uncompressed, and JSON lines where that is Parquet.
+        path: The file; a stream (`-`) has the format of the other end, uncompressed, and JSON lines where that is Parquet. A
+            directory (`/` at its end) holds files of the format that its name says, or else of the other end's.
         other: The other end of a job.
         quoting: `minimal` or `none`, for CSV and TSV; by default CSV is quoted where it must be, and TSV is not.
 
@@ -66,9 +68,12 @@ def format_of(path: str, other: str | None = None, quoting: str | None = None) -
     if path == STREAM:
         kind = format_of(other).kind if other not in (None, STREAM) else ".jsonl"
         return _format(".jsonl" if kind == PARQUET else kind, "", quoting)
-    if path.endswith("/"):
-        raise UsageError(f"{path}: ends in a slash; expected a file's name")
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    if path.endswith("/"):
+        if other in (None, STREAM):
+            raise UsageError(f"{path}: ends in a slash; expected a file's name")
+        if not any(suffix in KINDS for suffix in suffixes[-2:]):  # its files have the format of the other end's
+            return format_of(str(other), None, quoting)
     compression = suffixes.pop() if suffixes and suffixes[-1] in SUFFIXES else ""
     kind = suffixes[-1] if suffixes else ""
     if kind not in KINDS or (kind == PARQUET and compression):
@@ -90,13 +95,18 @@ def _format(kind: str, compression: str, quoting: str | None) -> Format:
 
 
 def open_input(path: str) -> BinaryIO:
-    """Open a file, or standard input for `-`.
+    """Open a file, an object (`s3://bucket/key`), or standard input for `-`.
 
     Raises:
         InputError: It is not there, or cannot be read.
+        UsageError: The extra that an object takes is not installed.
     """
     if path == STREAM:
         return sys.stdin.buffer
+    if is_remote(path):
+        from pairlift.storage.object_file import open_object
+
+        return open_object(path)
     try:
         if stat.S_ISFIFO(Path(path).stat().st_mode):
             raise InputError(f"{path}: is a pipe, which can be read once only; give it as standard input: - < {path}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -84,11 +83,11 @@ class ParquetWriter:
                 column.append(value)
         return [self._arrow.array(column, field.type) for column, field in zip(columns, self._fields, strict=True)]
 
-    def join(self, parts: Iterable[Path], file: BinaryIO) -> None:
+    def join(self, parts: Iterable[BinaryIO], file: BinaryIO) -> None:
         """Write a Parquet file with a row group for each part."""
         with self._arrow.parquet.ParquetWriter(file, self._schema) as writer:
             for part in parts:
-                with part.open("rb") as source, self._arrow.ipc.open_stream(source) as stream:
+                with self._arrow.ipc.open_stream(part) as stream:
                     table = stream.read_all()
                 writer.write_table(table, row_group_size=max(1, table.num_rows))
 

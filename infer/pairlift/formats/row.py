@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -90,7 +89,7 @@ class Writer(Protocol):
         """
         ...
 
-    def join(self, parts: Iterable[Path], file: BinaryIO) -> None:
+    def join(self, parts: Iterable[BinaryIO], file: BinaryIO) -> None:
         """Write a whole file out of its parts."""
         ...
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -45,17 +44,16 @@ class TextWriter:
                 errors[i] = error
         return Written(output=compress(b"".join(output), self._compression), errors=errors)
 
-    def join(self, parts: Iterable[Path], file: BinaryIO) -> None:
+    def join(self, parts: Iterable[BinaryIO], file: BinaryIO) -> None:
         """Write the header and the parts."""
         file.write(self.header)
         join_files(parts, file)
 
 
-def join_files(parts: Iterable[Path], file: BinaryIO) -> None:
+def join_files(parts: Iterable[BinaryIO], file: BinaryIO) -> None:
     """Write files one after the other."""
     for part in parts:
-        with part.open("rb") as source:
-            shutil.copyfileobj(source, file, BLOCK)
+        shutil.copyfileobj(part, file, BLOCK)
 
 
 def format_scores(probabilities: NDArray[np.float32]) -> list[list[str]]:

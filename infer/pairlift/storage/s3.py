@@ -1,0 +1,90 @@
+"""The client of S3, and its errors in words.
+
+Endpoint, region and credentials are found as every AWS tool finds them: environment, configuration files, instance.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from pairlift.errors import PairliftError, StorageError, UsageError
+
+# Five tries after the first, each waiting longer: a bucket that throttles is waited for some seconds, not for ever.
+ATTEMPTS = 6
+CONNECT_SECONDS = 10
+READ_SECONDS = 60
+ABSENT = ("NoSuchKey", "404", "NotFound")
+TAKEN = ("PreconditionFailed", "412")
+LOST_UPLOAD = ("NoSuchUpload",)
+IN_FLIGHT = ("ConditionalRequestConflict", "409", "OperationAborted")
+ADVICE = {
+    "NoSuchBucket": "no such bucket; make it, or mend the name",
+    "AccessDenied": "access denied; give this role s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket there",
+    "403": "access denied; give this role s3:GetObject and s3:ListBucket there",
+    "InvalidAccessKeyId": "the access key is not known there; mend the credentials",
+    "SignatureDoesNotMatch": "the secret key is wrong; mend the credentials",
+    "ExpiredToken": "the credentials have expired; renew them, then run the same command again",
+    "PermanentRedirect": "the bucket is in another region; set AWS_REGION",
+}
+_making = threading.Lock()
+
+
+def client() -> Any:
+    """Return the S3 client, the same one for every thread.
+
+    Raises:
+        UsageError: The extra is not installed, or the configuration names no region.
+    """
+    with _making:
+        return _client()
+
+
+@functools.cache
+def _client() -> Any:
+    try:
+        import boto3
+        from botocore.config import Config
+    except ModuleNotFoundError:
+        raise UsageError('s3:// needs: pip install "pairlift[s3]"') from None
+    from botocore.exceptions import BotoCoreError
+
+    options: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
+    if not {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys():
+        options["retries"] = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+    try:
+        return boto3.session.Session().client("s3", config=Config(**options))
+    except (BotoCoreError, ValueError) as error:
+        raise UsageError(f"s3://: {error}; mend the AWS configuration") from error
+
+
+def code_of(error: Exception) -> str:
+    """Return the code that S3 gave, or nothing when it gave no answer."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def explain(error: Exception) -> str:
+    """Return what is wrong, and what to do."""
+    code = code_of(error)
+    if code in ADVICE:
+        return ADVICE[code]
+    text = " ".join(str(error).split())[:200]
+    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+        return f"{text[0].lower()}{text[1:]}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+    return f"{text}; try again later: run the same command again"
+
+
+@contextlib.contextmanager
+def s3_errors(url: object, kind: type[PairliftError] = StorageError) -> Iterator[None]:
+    """Turn an error of S3 or of the way there into one of ours that names the object."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise kind(f"{url}: {explain(error)}") from error
