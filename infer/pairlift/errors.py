@@ -9,7 +9,8 @@
     ├── RejectsError              6    too many rejected rows
     ├── DestinationError          7    the destination exists or is locked
     ├── ChangedError              8    something is not as it was when the job began
-    └── AgreementError           10    parity, quality gate or golden replay failed
+    ├── AgreementError           10    parity, quality gate or golden replay failed
+    └── Unfinished                9    a job stopped because its caller's time is short; no command has such a caller
 
 A row that cannot be scored raises `RowError`; the job turns it into a rejected row, so it has a reason and no
 exit code. Anything else is a bug: exit code 9 and a traceback.
@@ -89,6 +90,20 @@ class AgreementError(PairliftError):
     """Outputs that should be equal are not."""
 
     exit_code = 10
+
+
+class Unfinished(PairliftError):  # noqa: N818  as Stopped: no error of anybody's
+    """A job stopped before its end because its caller said so; the same call goes on from there.
+
+    Attributes:
+        rows: How many rows are done in all.
+        progressed: Whether this call has done any.
+    """
+
+    def __init__(self, message: str, rows: int, progressed: bool) -> None:
+        super().__init__(message)
+        self.rows = rows
+        self.progressed = progressed
 
 
 class Stopped(BaseException):
