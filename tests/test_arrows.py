@@ -84,8 +84,9 @@ def test_the_runner_imports_nothing_heavy() -> None:
 
 
 def test_the_lambda_handler_imports_what_scoring_takes_and_no_more() -> None:
-    code = "import sys; from pairlift.aws import handler; handler({'pairs': [['a', 'b']]}); print(*sys.modules)"
-    loaded = set(run_fresh(code, PAIRLIFT_BUNDLE=str(ROOT / "tests/data/bundle")).splitlines()[-1].split())
+    code = f"import os; os.environ['PAIRLIFT_BUNDLE'] = {str(ROOT / 'tests/data/bundle')!r}\n"
+    code += "import sys; from pairlift.aws import handler; handler({'pairs': [['a', 'b']]}); print(*sys.modules)"
+    loaded = set(run_fresh(code).splitlines()[-1].split())
     assert "onnxruntime" in loaded
     assert not loaded & (HEAVY | {"click", "tqdm", "multiprocessing", "pairlift.job"})
 
