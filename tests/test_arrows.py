@@ -22,11 +22,14 @@ HEAVY = {
     "onnx",
     "tensorflow_datasets",
     "pyarrow",
+    "boto3",
+    "botocore",
 }
 RUNNER = {"numpy", "onnxruntime", "tokenizers", "orjson", "click", "tqdm"}
 PACKAGES = {
     "infer/pairlift": RUNNER
-    | {"pairlift", "backports", "compression", "pyarrow"},  # the last three in a function, for an extra
+    # after the first, those that a function imports, for an extra
+    | {"pairlift", "backports", "compression", "pyarrow", "boto3", "botocore"},
     "training/pairlift_training": RUNNER
     | {"pairlift", "pairlift_training", "keras", "keras_hub", "jax", "matplotlib", "tensorflow_datasets"},
     "export/pairlift_export": RUNNER
@@ -78,6 +81,14 @@ def test_the_runner_imports_nothing_heavy() -> None:
     code = "import sys, pairlift, pairlift.__main__, pairlift.job, pairlift.golden; print(*sys.modules)"
     loaded = {name.split(".")[0] for name in run_fresh(code).split()}
     assert not loaded & HEAVY
+
+
+def test_the_lambda_handler_imports_what_scoring_takes_and_no_more() -> None:
+    code = f"import os; os.environ['PAIRLIFT_BUNDLE'] = {str(ROOT / 'tests/data/bundle')!r}\n"
+    code += "import sys; from pairlift.aws import handler; handler({'pairs': [['a', 'b']]}); print(*sys.modules)"
+    loaded = set(run_fresh(code).splitlines()[-1].split())
+    assert "onnxruntime" in loaded
+    assert not loaded & (HEAVY | {"click", "tqdm", "multiprocessing", "pairlift.job"})
 
 
 def test_help_imports_no_numeric_library() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from pairlift.counts import Tally, add_counts
-from pairlift.encoder import Pair, check_text
+from pairlift.encoder import Pair, check_field
 from pairlift.errors import RowError
 from pairlift.formats import Row, Writer
 from pairlift.scorer import WINDOW_ROWS, Pending, Scorer, softmax
@@ -166,12 +166,7 @@ def read_pair(row: Row, columns: Mapping[str, str]) -> Pair:
     for column in columns.values():
         if column not in row.values:
             raise RowError("missing_field", f"no key {column!r}")
-        text = check_text(row.values[column], column)
-        if "\0" in text:
-            raise RowError(
-                "nul", f"{column}: NUL at character {text.index(chr(0))}, where a tokenizer would stop reading"
-            )
-        texts.append(text)
+        texts.append(check_field(row.values[column], column))
     return texts[0], texts[1]
 
 

@@ -85,6 +85,18 @@ def check_text(value: object, name: str) -> str:
     return value
 
 
+def check_field(value: object, name: str) -> str:
+    """Return a value that can be scored whole.
+
+    Raises:
+        RowError: As `check_text`, or NUL in it (`nul`).
+    """
+    text = check_text(value, name)
+    if "\0" in text:
+        raise RowError("nul", f"{name}: NUL at character {text.index(chr(0))}, where a tokenizer would stop reading")
+    return text
+
+
 def read_keras_preprocessor(preprocessor: Any) -> EncoderRecord:
     """Read the encoder out of a KerasHub text classifier preprocessor, by its attributes alone.
 

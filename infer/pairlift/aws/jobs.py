@@ -1,0 +1,130 @@
+"""Jobs: an object to score and the object its scores go to, as a request or a message asks for them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import orjson
+
+from pairlift.aws.deadline import Deadline
+from pairlift.aws.settings import Settings
+from pairlift.aws.shape import check_keys, member, quote
+from pairlift.errors import UsageError
+from pairlift.rejects import parse_most_rejects
+from pairlift.scorer import Scorer
+
+if TYPE_CHECKING:
+    from pairlift.outcome import Outcome
+
+URL = re.compile(r"s3://[A-Za-z0-9._-]+/.*[^/].*", re.DOTALL)
+MOST_KEY_BYTES = 1024  # S3's limit
+BOUND = re.compile(r"\d{1,12}|\d{1,3}(\.\d{1,6})?%", re.ASCII)
+QUOTINGS = ("minimal", "none")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectJob:
+    """`{"input": "s3://…", "output": "s3://…"}` and options as those of `pairlift score`; None is what is not said."""
+
+    kind: ClassVar[str] = "job"
+    input: str
+    output: str
+    fields: str | None = None
+    max_rejects: str | None = None
+    quoting: str | None = None
+    raw: bool = True
+
+    def dump(self) -> str:
+        """Return the job as JSON that `read_job` reads."""
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
+        return orjson.dumps(given).decode()
+
+
+KEYS = tuple(field.name for field in dataclasses.fields(ObjectJob))
+
+
+def read_job(value: Mapping[str, Any], where: str) -> ObjectJob:
+    """Read a job.
+
+    Raises:
+        UsageError: An end that is no object of S3, an unknown key, or a value that a key cannot have.
+    """
+    check_keys(value, KEYS, where)
+    for name in ("input", "output"):
+        check_url(member(value, name, str, where), f"{where}.{name}")
+    if value["input"] == value["output"]:
+        raise UsageError(f"{where}.output: is the input, and would be written to; choose another name")
+    quoting = member(value, "quoting", str, where) if "quoting" in value else None
+    if quoting is not None and quoting not in QUOTINGS:
+        raise UsageError(f"{where}.quoting: found {quote(quoting)}, expected {' or '.join(QUOTINGS)}")
+    return ObjectJob(
+        input=value["input"],
+        output=value["output"],
+        fields=member(value, "fields", str, where) if "fields" in value else None,
+        max_rejects=_read_bound(value["max_rejects"], f"{where}.max_rejects") if "max_rejects" in value else None,
+        quoting=quoting,
+        raw=member(value, "raw", bool, where) if "raw" in value else True,
+    )
+
+
+def check_url(url: str, where: str) -> str:
+    """Return the name of an object of S3; nothing else may be read or written for whoever sends events.
+
+    Raises:
+        UsageError: It is not one.
+    """
+    try:
+        key = url.partition("://")[2].partition("/")[2].encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{where}: found {quote(url)}, which UTF-8 cannot hold") from None
+    if not URL.fullmatch(url) or len(key) > MOST_KEY_BYTES:
+        raise UsageError(
+            f"{where}: found {quote(url)}, expected s3://bucket/key with a key of at most {MOST_KEY_BYTES} bytes"
+        )
+    return url
+
+
+def _read_bound(value: object, where: str) -> str:
+    text = str(value) if type(value) is int and abs(value) < 10**12 else value
+    if not isinstance(text, str) or not BOUND.fullmatch(text):
+        raise UsageError(f"{where}: found {quote(value)}, expected a number of rows, or a share of them such as '2.5%'")
+    parse_most_rejects(text)
+    return text
+
+
+def run_job(scorer: Scorer, job: ObjectJob, settings: Settings, deadline: Deadline) -> Outcome:
+    """Run a job until it is finished or time is short; what it does not say is as the settings have it.
+
+    Raises:
+        Unfinished: Time is short.
+        PairliftError: As `score_file`.
+    """
+    from pairlift.job import score_file
+
+    most = job.max_rejects if job.max_rejects is not None else settings.max_rejects
+    return score_file(
+        scorer,
+        job.input,
+        job.output,
+        fields=job.fields if job.fields is not None else settings.fields,
+        progress=deadline.note,
+        most_rejects=None if most is None else parse_most_rejects(most),
+        raw=job.raw,
+        quoting=job.quoting,
+        may_go_on=deadline.may_go_on,
+    )
+
+
+def describe_job(job: ObjectJob, outcome: Outcome) -> dict[str, Any]:
+    """Return what a job did, as an answer."""
+    return {
+        "input": job.input,
+        "output": job.output,
+        "rows": outcome.totals.rows,
+        "scored": outcome.totals.scored,
+        "rejected": dict(outcome.totals.rejected),
+        "finished": outcome.finished,
+    }
