@@ -20,7 +20,7 @@ UNUSED = (
     "bin",
     "onnxruntime/backend", "onnxruntime/datasets", "onnxruntime/quantization", "onnxruntime/tools",
     "onnxruntime/transformers",
-    "onnxruntime/capi/libonnxruntime*.so*",  # the library once more: the extension module holds all of it
+    "onnxruntime/capi/libonnxruntime.so*",  # the library once more: the extension module holds all of it
     "numpy/_pyinstaller", "numpy/f2py", "numpy/fft", "numpy/ma", "numpy/polynomial", "numpy/random", "numpy/testing",
     "numpy/_core/include", "numpy/_core/lib", "numpy/_core/_*_tests.*.so", "numpy/_core/_simd.*.so",
     "tokenizers/tools",

@@ -52,11 +52,11 @@ def made_tree(target: Target, bundle: Bundle | None, variant: str) -> Iterator[P
     with raised_signals(), tempfile.TemporaryDirectory(prefix="pairlift-") as folder, storage_errors(folder):
         root = Path(folder, "task")
         root.mkdir()
+        if bundle is not None:
+            _copy_bundle(bundle, variant, root / BUNDLE)
         add_dependencies(target, root)
         shutil.copytree(Path(__file__).parents[1], root / "pairlift", ignore=NOT_IN_A_FUNCTION)
         _compile(target, root)
-        if bundle is not None:
-            _copy_bundle(bundle, variant, root / BUNDLE)
         for path in root.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
         root.chmod(0o755)
