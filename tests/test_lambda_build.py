@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,31 @@ def test_it_scores_the_golden_pairs_where_nothing_else_is_installed(built: Path,
     ]
     assert list_files(built / "task") == before  # nothing was compiled, or written
     assert list(tmp_path.iterdir()) == []
+
+
+HANDLE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import json
+from pairlift.aws import handler
+from pairlift.golden import read_golden
+from pairlift.bundle import Bundle
+(golden,) = read_golden(Bundle.open(sys.argv[1] + "/bundle"), 1)
+answer = handler({"pairs": [[golden.first, golden.second]]}, None)
+found = answer["results"][0]["probabilities"].values()
+print(max(abs(a - b) for a, b in zip(found, golden.probabilities["fp32"], strict=True)) < 2e-5)
+"""
+
+
+@needs_python
+@pytest.mark.skipif(find_spec("pairlift.aws") is None, reason="the runner has no handler")
+def test_its_handler_answers_where_nothing_else_is_installed(built: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(PYTHON), "-I", "-S", "-c", HANDLE, str(built / "task")],
+        env={"LAMBDA_TASK_ROOT": str(built / "task")}, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "True" in done.stdout.splitlines()
 
 
 @needs_python

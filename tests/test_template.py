@@ -95,6 +95,8 @@ def test_no_permission_is_wider_than_what_it_is_for(templates: list[Path]) -> No
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         assert all("*" not in action for action in actions)
         assert statement["Resource"] != "*"
+        if statement["Action"] == "s3:ListBucket":
+            assert "s3:prefix" in statement["Condition"]["StringLike"]
     arn = "arn:${AWS::Partition}:s3:::"
     assert statements["ReadInputs"]["Action"] == "s3:GetObject"
     assert statements["ReadInputs"]["Resource"] == {"Fn::Sub": arn + "${InputBucket}/${InputPrefix}*"}
@@ -118,6 +120,8 @@ def test_only_the_rule_may_send_to_the_queues_and_only_iam_may_call_the_url(temp
     assert all(resources[name]["Properties"]["SqsManagedSseEnabled"] for name in ("Queue", "DeadLetters"))
 
 
-def test_a_result_is_never_taken_for_an_input(templates: list[Path]) -> None:
-    (assertion,) = read(templates[0])["Rules"]["TwoBuckets"]["Assertions"]
-    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "InputBucket"}, {"Ref": "OutputBucket"}]}]}
+def test_results_do_not_stand_among_the_inputs(templates: list[Path]) -> None:
+    rule = read(templates[0])["Rules"]["InOneBucket"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "InputBucket"}, {"Ref": "OutputBucket"}]}
+    refused = [assertion["Assert"]["Fn::Not"][0]["Fn::Equals"] for assertion in rule["Assertions"]]
+    assert refused == [[{"Ref": "OutputPrefix"}, {"Ref": "InputPrefix"}], [{"Ref": "OutputPrefix"}, ""]]
