@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -279,6 +280,21 @@ def test_wheels_that_cannot_be_fetched_are_one_line(bundle: Path, tmp_path: Path
     assert line.startswith("error: pip cannot fetch the wheels for Python 3.")
     assert "No matching distribution found for numpy==" in line
     assert list(tmp_path.iterdir()) == [bundle]
+
+
+def test_a_build_that_is_stopped_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pairlift", "lambda", "build", str(bundle), "--image", str(tmp_path / "image")]
+    place = tmp_path / "place"
+    place.mkdir()
+    with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(place)}, stderr=subprocess.PIPE) as build:
+        while build.poll() is None and not list(place.glob("*/pip-*")):
+            time.sleep(0.01)
+        build.terminate()
+        _, said = build.communicate()
+    assert build.returncode == 143
+    assert said == b"stopped by SIGTERM; nothing was left half-written\n"
+    assert sorted(tmp_path.iterdir()) == [bundle, place]
+    assert list(place.iterdir()) == []
 
 
 def test_an_altered_bundle_leaves_nothing(bundle: Path, tmp_path: Path, pairlift: Run) -> None:

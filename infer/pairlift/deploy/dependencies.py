@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,7 @@ KEPT_METADATA = ("METADATA", "licenses")  # versions are read from the first; th
 
 
 def add_dependencies(target: Target, root: Path) -> None:
-    """Fetch the dependencies into a folder and take out what the runner does not use.
+    """Fetch the dependencies into a folder and take out what the runner does not use; pip works in the folder beside it.
 
     Raises:
         UsageError: One is not installed here, or pip is not.
@@ -62,7 +63,10 @@ def _fetch(requirements: list[str], target: Target, root: Path) -> None:
         "--no-compile", "--only-binary=:all:", "--implementation=cp", f"--python-version={target.python}", *platforms,
         f"--target={root}", *requirements,
     ]  # fmt: skip
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "TMPDIR": str(root.parent)}  # a pip that is killed leaves its folders to us
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if done.returncode == 0:
         return
     if "No module named pip" in done.stderr:
