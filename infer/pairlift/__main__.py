@@ -21,6 +21,7 @@ def make_cli() -> click.Group:
     from pairlift_training.cli import COMMANDS as TRAINING
 
     from pairlift.cli import COMMANDS as RUNNER
+    from pairlift.deploy.cli import COMMANDS as DEPLOY
     from pairlift.version import __version__
 
     class InOrder(click.Group):
@@ -35,7 +36,7 @@ def make_cli() -> click.Group:
     def cli() -> None:
         """Lift a KerasHub sentence-pair classifier out of Keras: train it, export it with a proof, score anywhere."""
 
-    for command in (*TRAINING, *EXPORT, *RUNNER):
+    for command in (*TRAINING, *EXPORT, *RUNNER, *DEPLOY):
         cli.add_command(command)
     return cli
 

@@ -75,6 +75,48 @@ def _take_name(stage: Path, path: Path) -> None:
     sync_directory(path.parent)
 
 
+def check_new_file(path: Path, force: bool) -> None:
+    """Refuse a file that exists, before any work is done for it; `force` lets a plain file be replaced.
+
+    Raises:
+        DestinationError: It exists and may not be replaced.
+        UsageError: It cannot be made where it was asked for.
+    """
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: the folder {path.parent} does not exist; make it first")
+    if not os.path.lexists(path):
+        return
+    if path.is_symlink() or not path.is_file():
+        raise DestinationError(f"{path}: exists and is not a plain file; choose another name")
+    if not force:
+        raise DestinationError(f"{path}: exists; choose another name, or add --force to replace it")
+
+
+@contextlib.contextmanager
+def staged_file(path: Path, force: bool = False) -> Iterator[Path]:
+    """Yield a sibling file that takes the name `path` when the block ends well, and is removed when not.
+
+    Raises:
+        DestinationError, UsageError: As `check_new_file`.
+        StorageError: The file cannot be written.
+    """
+    check_new_file(path, force)
+    with raised_signals(), storage_errors(path):
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        os.close(descriptor)
+        stage = Path(name)
+        try:
+            yield stage
+            stage.chmod(0o644)
+            check_new_file(path, force)
+            with stage.open("rb") as file:
+                os.fsync(file.fileno())
+            stage.replace(path)
+            sync_directory(path.parent)
+        finally:
+            stage.unlink(missing_ok=True)
+
+
 def _sync_tree(root: Path) -> None:
     for folder, _, files in os.walk(root):
         for name in files:

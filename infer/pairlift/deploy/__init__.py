@@ -1,0 +1,1 @@
+"""Deployment: the runner and a bundle made into what AWS Lambda runs."""
