@@ -22,13 +22,15 @@ class Bundle:
     Attributes:
         path: The directory, or `s3://bucket/prefix`.
         manifest: What it holds.
-        digest: Sha256 of manifest.json, which covers every other file.
+        data: Of manifest.json.
+        digest: Sha256 of it, which covers every other file.
     """
 
-    def __init__(self, folder: Folder, manifest: Manifest, digest: str) -> None:
+    def __init__(self, folder: Folder, manifest: Manifest, data: bytes) -> None:
         self.path = folder.name
         self.manifest = manifest
-        self.digest = digest
+        self.data = data
+        self.digest = sha256_bytes(data)
         self._folder = folder
 
     @classmethod
@@ -48,7 +50,7 @@ class Bundle:
             raise BundleError(f"{folder.name}: holds no {MANIFEST}, so it is not a bundle{run}") from None
         manifest = record.load(Manifest, data, where)
         _check_manifest(manifest, where)
-        bundle = cls(folder, manifest, sha256_bytes(data))
+        bundle = cls(folder, manifest, data)
         bundle._refuse_strangers()
         return bundle
 

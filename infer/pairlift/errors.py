@@ -106,20 +106,6 @@ class AgreementError(PairliftError):
     exit_code = 10
 
 
-class Unfinished(PairliftError):  # noqa: N818  as Stopped: no error of anybody's
-    """A job stopped before its end because its caller said so; the same call goes on from there.
-
-    Attributes:
-        rows: How many rows are done in all.
-        progressed: Whether this call has done any.
-    """
-
-    def __init__(self, message: str, rows: int, progressed: bool) -> None:
-        super().__init__(message)
-        self.rows = rows
-        self.progressed = progressed
-
-
 class Stopped(BaseException):
     """A signal asked the process to end."""
 

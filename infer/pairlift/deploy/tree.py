@@ -79,7 +79,7 @@ def _compile(target: Target, root: Path) -> None:
 def _copy_bundle(bundle: Bundle, variant: str, to: Path) -> None:
     """Copy what scoring and the golden replay need, each file as the manifest has it."""
     to.mkdir()
-    (to / MANIFEST).write_bytes((bundle.path / MANIFEST).read_bytes())
+    (to / MANIFEST).write_bytes(bundle.data)
     groups = [name for name in (RUNTIME, PROOF, variant) if name in bundle.manifest.groups]
     for file in (f for name in groups for f in bundle.manifest.groups[name]):
         path = to / file.path
