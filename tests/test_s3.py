@@ -117,7 +117,7 @@ def test_a_job_that_stopped_goes_on_from_the_parts(bucket: Bucket, scorer: Score
 
     with pytest.raises(Stopped):
         score_file(scorer, source, output, progress=stop)
-    assert [k for k in bucket.list_keys() if k.endswith(".part")] == [f"out.jsonl.job/{i:08d}.part" for i in range(3)]
+    assert [k for k in bucket.list_keys() if k.endswith(".part")] == [f"out.jsonl.job/{16 * i:012d}.part" for i in range(3)]
     assert "out.jsonl" not in bucket.list_keys()
     outcome = score_file(scorer, source, output)
     assert (outcome.resumed, bucket.get("out.jsonl")) == (48, here["output"])
@@ -314,8 +314,8 @@ def test_storage_that_stays_broken_is_an_error_and_nothing_is_lost(
 ) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.0)
     source, output = bucket.put("in.jsonl", lines()), bucket.url("out.jsonl")
-    bucket.proxy.fault = lambda verb, path, number: "503" if verb == "PUT" and "00000003.part" in path else ""
-    with pytest.raises(StorageError, match=r"00000003\.part: .*SlowDown.*run the same command again"):
+    bucket.proxy.fault = lambda verb, path, number: "503" if verb == "PUT" and "000000000048.part" in path else ""
+    with pytest.raises(StorageError, match=r"000000000048\.part: .*SlowDown.*run the same command again"):
         score_file(scorer, source, output)
     bucket.proxy.fault = lambda verb, path, number: ""
     assert score_file(scorer, source, output).resumed == 48

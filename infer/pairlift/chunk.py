@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -28,14 +27,14 @@ class Chunk:
     """What became of a chunk.
 
     Attributes:
-        number: From 0.
+        first: The number of its first row, by which it is known.
         tally: What became of its rows.
         source: Sha256 of the rows as they were read.
         output: The part of the output that holds the scored rows.
         rejects: JSON lines of the rejected rows.
     """
 
-    number: int
+    first: int
     tally: Tally
     source: str
     output: bytes
@@ -60,6 +59,25 @@ def take_rows(rows: Iterator[Row], most: int, most_bytes: int) -> tuple[list[Row
     return taken, size
 
 
+def take_windows(rows: Iterator[Row], first: int) -> Iterator[list[Row]]:
+    """Yield the windows of one chunk.
+
+    A chunk ends at each multiple of `CHUNK_ROWS`, and before it when it has `CHUNK_BYTES`: so where the first kind of end is
+    follows from the number of rows alone.
+
+    Args:
+        rows: From the chunk's first row on.
+        first: The number of that row.
+    """
+    left, size = CHUNK_ROWS - first % CHUNK_ROWS, 0
+    while left and size < CHUNK_BYTES:
+        taken, more = take_rows(rows, min(WINDOW_ROWS, left), WINDOW_BYTES)
+        if not taken:
+            return
+        left, size = left - len(taken), size + more
+        yield taken
+
+
 def score_chunks(
     scorer: Scorer,
     rows: Iterator[Row],
@@ -74,39 +92,33 @@ def score_chunks(
     Args:
         scorer: A bundle's variant.
         rows: From the first row of the first chunk on.
-        first: The number of that chunk.
+        first: The number of that row.
         source: The input's name, for the rejects.
         columns: The column of each field.
         writer: Writes the output's records.
         raw: Whether rejected records are kept.
     """
     before: _Running | None = None
-    for number in itertools.count(first):
-        running = _Running(scorer, number, rows, columns)
+    while before is None or before.rows:
+        running = _Running(scorer, first, rows, columns)
+        first += len(running.rows)
         if before is not None:
             yield before.finish(source, writer, raw)
-        if not running.rows:
-            return
         before = running
 
 
 class _Running:
     """A chunk that is being scored, each window from when it has been read on."""
 
-    def __init__(self, scorer: Scorer, number: int, source: Iterator[Row], columns: Mapping[str, str]) -> None:
+    def __init__(self, scorer: Scorer, first: int, source: Iterator[Row], columns: Mapping[str, str]) -> None:
         self.rows: list[Row] = []
-        self._number = number
+        self._first = first
         self._labels = scorer.labels
         self._temperature = scorer.temperature
         self._good: list[Row] = []
         self._errors: dict[int, RowError] = {}
         self._windows: list[Pending] = []
-        size = 0
-        while len(self.rows) < CHUNK_ROWS and size < CHUNK_BYTES:
-            taken, more = take_rows(source, min(WINDOW_ROWS, CHUNK_ROWS - len(self.rows)), WINDOW_BYTES)
-            if not taken:
-                break
-            size += more
+        for taken in take_windows(source, first):
             self.rows += taken
             self._windows.append(scorer.submit(self._read_pairs(taken, columns)))
 
@@ -140,7 +152,7 @@ class _Running:
             predicted[predictions[i]] -= 1
         rejected = [(row, self._errors[row.number]) for row in self.rows if row.number in self._errors]
         return Chunk(
-            number=self._number,
+            first=self._first,
             tally=Tally(
                 rows=len(self.rows),
                 scored=len(self.rows) - len(rejected),
