@@ -119,7 +119,9 @@ def test_a_part_that_was_altered_is_noticed(scorer: Scorer, pairs: Path, tmp_pat
     part = tmp_path / "scores/part-000000000000.jsonl"
     good = part.read_bytes()
     part.write_bytes(good + b"x")
-    with pytest.raises(ChangedError, match=r"part-000000000000\.jsonl: is not as it was written; --restart to begin again"):
+    with pytest.raises(
+        ChangedError, match=r"part-000000000000\.jsonl: is not as it was written; --restart to begin again"
+    ):
         score_file(scorer, str(pairs), output)
     part.write_bytes(good.replace(b"dog", b"cow"))
     with pytest.raises(ChangedError, match="is not as it was written"):

@@ -117,7 +117,9 @@ def test_a_job_that_stopped_goes_on_from_the_parts(bucket: Bucket, scorer: Score
 
     with pytest.raises(Stopped):
         score_file(scorer, source, output, progress=stop)
-    assert [k for k in bucket.list_keys() if k.endswith(".part")] == [f"out.jsonl.job/{16 * i:012d}.part" for i in range(3)]
+    assert [k for k in bucket.list_keys() if k.endswith(".part")] == [
+        f"out.jsonl.job/{16 * i:012d}.part" for i in range(3)
+    ]
     assert "out.jsonl" not in bucket.list_keys()
     outcome = score_file(scorer, source, output)
     assert (outcome.resumed, bucket.get("out.jsonl")) == (48, here["output"])

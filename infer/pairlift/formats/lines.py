@@ -8,6 +8,7 @@ from collections import deque
 from typing import BinaryIO
 
 from pairlift.errors import InputError
+from pairlift.formats.row import Place
 
 MAX_LINE = 1 << 20  # bytes; a longer line is a row with an error, and is never held whole
 UTF8_BOM = b"\xef\xbb\xbf"
@@ -66,6 +67,12 @@ class LineReader:
             if first.data.startswith(UTF8_BOM):
                 first = dataclasses.replace(first, start=len(UTF8_BOM), data=first.data[len(UTF8_BOM) :])
             self._returned.append(first)
+
+    def move(self, file: BinaryIO, place: Place) -> None:
+        """Go on with a file that is at a place."""
+        self._returned.clear()
+        self._file = file
+        self._number, self._offset = (place.line or 1) - 1, place.start or 0
 
     def next(self) -> Line | None:
         """Return the next line, or None at the end."""

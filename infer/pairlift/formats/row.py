@@ -39,6 +39,25 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a row stands in a file, so that reading can begin there.
+
+    Attributes:
+        row: Its number, from 0.
+        line: Its line, from 1; None in Parquet.
+        start: Its first byte, uncompressed; None in Parquet.
+        member: In a compressed file, the first byte of the gzip member or zstd frame that it begins in.
+        skip: Bytes from the beginning of that member to the row, uncompressed.
+    """
+
+    row: int
+    line: int | None = None
+    start: int | None = None
+    member: int = 0
+    skip: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
     """The columns of an output: the input's, unchanged and in order, then the added ones.
 
@@ -64,6 +83,19 @@ class Reader(Protocol):
     count: int | None
 
     def __iter__(self) -> Iterator[Row]: ...
+
+    def spans(self) -> Iterator[Row]:
+        """Yield the rows, with no values where their ends can be found without them."""
+        ...
+
+    def move(self, file: BinaryIO, place: Place) -> None:
+        """Go on at a place.
+
+        Args:
+            file: Uncompressed, at the place's first byte.
+            place: The place.
+        """
+        ...
 
     def check_texts(self, columns: Iterable[str]) -> None:
         """Refuse columns whose type is not text; a `UsageError`."""
