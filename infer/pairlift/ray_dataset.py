@@ -78,7 +78,7 @@ class DatasetScorer:
         predictions = np.full(count, None, object)
         if pairs:
             logits = self._scorer.logits(pairs)
-            finite: NDArray[np.bool_] = np.isfinite(logits).all(axis=1)
+            finite = np.asarray(np.isfinite(logits).all(axis=1))
             for i, row, whole in zip(good, logits, finite.tolist(), strict=True):
                 if whole:
                     predictions[i] = labels[int(row.argmax())]
