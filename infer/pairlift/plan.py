@@ -12,9 +12,12 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, cast
 
+from pairlift import chunk
 from pairlift.chunk import take_windows
 from pairlift.errors import ChangedError, UsageError
 from pairlift.formats import PARQUET, STREAM, Format, format_of, open_input, open_reader, reopen
+from pairlift.formats.delimited import DelimitedReader
+from pairlift.formats.jsonl import JsonlReader
 from pairlift.formats.members import MemberStream
 from pairlift.formats.row import Place, Reader, Row
 from pairlift.storage import Stamp, read_stamp
@@ -66,6 +69,17 @@ def plan_rows(name: str, file: BinaryIO, found: Format) -> Iterator[Descriptor]:
     members = MemberStream(file, found.compression, name) if found.compression else None
     stream = cast("BinaryIO", io.BufferedReader(members, BUFFER)) if members else file
     reader = open_reader(stream, name, dataclasses.replace(found, compression=""))
+    if isinstance(reader, JsonlReader | DelimitedReader):
+        yield from _plan_text(name, stamp, reader, members)
+    else:
+        rows, step = reader.count or 0, chunk.CHUNK_ROWS
+        for first in range(0, rows, step):
+            yield Descriptor(input=name, stamp=stamp, place=Place(row=first), rows=min(step, rows - first), end=None)
+
+
+def _plan_text(
+    name: str, stamp: Stamp, reader: JsonlReader | DelimitedReader, members: MemberStream | None
+) -> Iterator[Descriptor]:
     rows, first = reader.spans(), 0
     while windows := list(take_windows(rows, first)):
         count = sum(map(len, windows))

@@ -77,12 +77,6 @@ class ParquetReader:
                     "with --fields"
                 )
 
-    def spans(self) -> Iterator[Row]:
-        """Yield rows without values, as many as the footer says; how large they are is not known."""
-        assert self.count is not None
-        for number in range(self._number, self.count):
-            yield Row(number=number, line=None, start=None, end=None, values={}, raw="")
-
     def move(self, file: BinaryIO, place: Place) -> None:
         """Go on at a row; the file is the reader's own."""
         self._number = place.row

@@ -77,16 +77,15 @@ class Written:
 
 
 class Reader(Protocol):
-    """Rows of a file, in order; `columns` where the format has a header, `count` where it says how many rows."""
+    """Rows of a file, in order; `columns` where the format has a header, `count` where it says how many rows.
+
+    Text formats also have `spans`: rows with no values where their ends can be found without them.
+    """
 
     columns: tuple[str, ...] | None
     count: int | None
 
     def __iter__(self) -> Iterator[Row]: ...
-
-    def spans(self) -> Iterator[Row]:
-        """Yield the rows, with no values where their ends can be found without them."""
-        ...
 
     def move(self, file: BinaryIO, place: Place) -> None:
         """Go on at a place.
