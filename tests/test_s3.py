@@ -100,6 +100,9 @@ def test_the_command_takes_objects_and_a_bundle_in_a_bucket(pairlift: Run, bucke
     assert streamed.stdout.encode() == bucket.get("out.jsonl")
     piped = pairlift("score", there, "-", bucket.url("piped.jsonl"), input=lines().decode())
     assert (piped.returncode, bucket.get("piped.jsonl")) == (1, bucket.get("out.jsonl"))
+    bucket.put("labelled.csv", b"premise,hypothesis,label\na dog,a cat,neutral\na girl,a boy,entailment\n")
+    measured = pairlift("evaluate", there, bucket.url("labelled.csv"), "--json")
+    assert (measured.returncode, json.loads(measured.stdout)["rows"]) == (0, 2), measured.stderr
     bucket.put("models/nli/notes.txt", b"mine")
     refused = pairlift("verify", there)
     assert (refused.returncode, "notes.txt: not listed in manifest.json" in refused.stderr) == (4, True)
