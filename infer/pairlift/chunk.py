@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import orjson
@@ -14,12 +15,14 @@ from pairlift.counts import Tally, add_counts
 from pairlift.encoder import Pair, check_field
 from pairlift.errors import RowError
 from pairlift.formats import Row, Writer
+from pairlift.formats.row import Span
 from pairlift.scorer import WINDOW_ROWS, Pending, Scorer, softmax
 
 CHUNK_ROWS = 2 * WINDOW_ROWS  # for every engine; what a death costs, and what memory is bounded by
 CHUNK_BYTES = 4 << 20  # of rows as they stand in the file: a chunk of long rows has fewer of them,
 WINDOW_BYTES = 1 << 20  # and so has a window, for its tokens take more memory than its texts
 RAW_SHOWN = 2000  # characters of a rejected record that are kept
+AnyRow = TypeVar("AnyRow", Row, Row | Span)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +49,9 @@ def digest_rows(rows: Sequence[Row]) -> str:
     return hashlib.sha256("\n".join(row.raw for row in rows).encode(errors="surrogatepass")).hexdigest()
 
 
-def take_rows(rows: Iterator[Row], most: int, most_bytes: int) -> tuple[list[Row], int]:
+def take_rows(rows: Iterator[AnyRow], most: int, most_bytes: int) -> tuple[list[AnyRow], int]:
     """Take rows up to a number or, as soon as they have so many bytes, fewer; return them and their bytes."""
-    taken: list[Row] = []
+    taken: list[AnyRow] = []
     size = 0
     while len(taken) < most and size < most_bytes:
         row = next(rows, None)
@@ -59,7 +62,7 @@ def take_rows(rows: Iterator[Row], most: int, most_bytes: int) -> tuple[list[Row
     return taken, size
 
 
-def take_windows(rows: Iterator[Row], first: int) -> Iterator[list[Row]]:
+def take_windows(rows: Iterator[AnyRow], first: int) -> Iterator[list[AnyRow]]:
     """Yield the windows of one chunk.
 
     A chunk ends at each multiple of `CHUNK_ROWS`, and before it when it has `CHUNK_BYTES`: so where the first kind of end is

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from pairlift.errors import InputError, RowError, UsageError
 from pairlift.formats.json_text import dump_json, read_members
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
-from pairlift.formats.row import Columns, Place, Row, check_keys, find_repeated
+from pairlift.formats.row import Columns, Place, Row, Span, check_keys, find_repeated
 from pairlift.formats.text import TextWriter
 
 FIELD_LIMIT = sys.maxsize >> 32  # csv's own limit is 131,072 characters; lines are bounded already
@@ -57,7 +57,7 @@ class DelimitedReader:
         self._lines.move(file, place)
         self._number = place.row
 
-    def spans(self) -> Iterator[Row]:
+    def spans(self) -> Iterator[Row | Span]:
         """Yield the rows; where one ends is known when it is read."""
         return iter(self)
 

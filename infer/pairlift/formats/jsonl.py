@@ -12,7 +12,7 @@ import orjson
 from pairlift.errors import InputError, RowError
 from pairlift.formats.json_text import dump_json
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
-from pairlift.formats.row import Columns, Place, Row, find_repeated
+from pairlift.formats.row import Columns, Place, Row, Span, find_repeated
 from pairlift.formats.text import TextWriter
 
 _KEY = re.compile(rb'"\s*:')  # every key ends so, and now and then something inside a string
@@ -44,21 +44,18 @@ class JsonlReader:
         """Accept any: the columns have no types."""
 
     def __iter__(self) -> Iterator[Row]:
-        for line, data in self._read_lines():
-            yield _read_line(line, data, self._number)
-            self._number += 1
-
-    def spans(self) -> Iterator[Row]:
-        """Yield the rows unread; as `Reader.spans`."""
-        for line, _ in self._read_lines():
-            yield Row(number=self._number, line=line.number, start=line.start, end=line.end, values={}, raw="")
-            self._number += 1
-
-    def _read_lines(self) -> Iterator[tuple[Line, bytes]]:
         while (line := self._lines.next()) is not None:
             data = line.data.strip(b" \t\r\n")
             if data or not line.whole:
-                yield line, data
+                yield _read_line(line, data, self._number)
+                self._number += 1
+
+    def spans(self) -> Iterator[Row | Span]:
+        """Yield where the rows begin and end."""
+        for line, start, end, data in self._lines.scan():
+            if data.strip(b" \t\r\n") or len(data) < end - start:
+                yield Span(self._number, line, start, end)
+                self._number += 1
 
 
 def _read_line(line: Line, data: bytes, number: int) -> Row:

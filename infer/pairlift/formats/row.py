@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,16 @@ class Row:
     error: RowError | None = None
     batch: Any = None
     place: int = 0
+
+
+class Span(NamedTuple):
+    """Where a row begins and ends, as `Row` has it, without what is in it."""
+
+    number: int
+    line: int
+    start: int
+    end: int
+    raw: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +89,7 @@ class Written:
 class Reader(Protocol):
     """Rows of a file, in order; `columns` where the format has a header, `count` where it says how many rows.
 
-    Text formats also have `spans`: rows with no values where their ends can be found without them.
+    Text formats also have `spans`: rows without what is in them, where their ends can be found without reading it.
     """
 
     columns: tuple[str, ...] | None
