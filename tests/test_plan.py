@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from backports import zstd
-from conftest import Run
-from pairlift import chunk, formats
-from pairlift.errors import ChangedError
+from conftest import SMALL_BUNDLE, Run
+from pairlift import Scorer, chunk, formats
+from pairlift.errors import ChangedError, UsageError
 from pairlift.formats import Row
+from pairlift.job import score_file
 from pairlift.plan import Descriptor, group_descriptors, plan_file, read_from, take_planned
+from pairlift.worker import run_descriptor
 
 ROWS = 200
 JSONL = "\n".join(
@@ -133,3 +135,24 @@ def test_the_command_prints_the_chunks_and_says_what_cannot_be_split(pairlift: R
     (tmp_path / "cut.jsonl.gz").write_bytes((tmp_path / "in.jsonl.gz").read_bytes()[:-20])
     done = pairlift("plan", tmp_path / "cut.jsonl.gz")
     assert (done.returncode, "cut off or damaged after line" in done.stderr) == (3, True)
+
+
+def test_chunks_done_one_by_one_in_any_order_are_the_output(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(JSONL)
+    plan = list(plan_file(str(tmp_path / "in.jsonl")))
+    scorer = Scorer.open(SMALL_BUNDLE)
+    output = f"{tmp_path}/scores/"
+    for descriptor in random.Random(3).sample(plan, len(plan)):
+        (entry,) = run_descriptor(scorer, descriptor, output)
+        assert (entry.first, entry.tally.rows) == (descriptor.place.row, descriptor.rows)
+    outcome = score_file(scorer, str(tmp_path / "in.jsonl"), output)
+    assert (outcome.resumed, outcome.totals.rows) == (ROWS, ROWS)
+    score_file(scorer, str(tmp_path / "in.jsonl"), str(tmp_path / "whole.jsonl"))
+    parts = sorted((tmp_path / "scores").glob("part-*"))
+    assert b"".join(part.read_bytes() for part in parts) == (tmp_path / "whole.jsonl").read_bytes()
+    assert run_descriptor(scorer, plan[0], output) == []
+    with pytest.raises(UsageError, match="is a local file, which one process makes"):
+        run_descriptor(scorer, plan[0], str(tmp_path / "other.jsonl"))
+    (tmp_path / "in.jsonl").write_bytes(JSONL + b"{}")
+    with pytest.raises(ChangedError, match="is not what it was when the job began"):
+        run_descriptor(scorer, plan[0], f"{tmp_path}/others/")

@@ -34,10 +34,9 @@ class PartsJournal:
         mark: Of the job, on each of its files.
     """
 
-    def __init__(self, store: Store, layout: Layout, mark: str, entries: list[Entry]) -> None:
-        self._store, self._layout = store, layout
-        self._keeper = PartsKeeper(root=store.root, layout=layout, mark=mark)
-        self.mark = mark
+    def __init__(self, store: Store, keeper: PartsKeeper, entries: list[Entry]) -> None:
+        self._store, self._layout, self._keeper = store, keeper.layout, keeper
+        self.mark = keeper.mark
         self.entries: list[Entry] = []
         self.tally = Tally()
         self.later: dict[int, Entry] = {}
@@ -108,20 +107,28 @@ def open_parts(store: Store, layout: Layout, identity: Identity, restart: bool, 
     """
     if restart or not resumable:
         remove_parts(store, layout, parts=True)
+    keeper = join_parts(store, layout, identity, resumable)
+    return PartsJournal(store, keeper, _read_entries(store, layout) if resumable else [])
+
+
+def join_parts(store: Store, layout: Layout, identity: Identity, resumable: bool = True) -> PartsKeeper:
+    """Return what makes a job's chunks durable, beside whoever else is at work on it; as `open_parts`."""
     mark = mark_of(identity) if resumable else sha256_bytes(record.dump(identity) + uuid4().bytes)
-    if store.create(layout.job, record.dump(identity), mark):
-        return PartsJournal(store, layout, mark, [])
-    where = store.root + layout.job
+    where, found = store.root + layout.job, None
+    while found is None:  # what has just been there goes when the job is done
+        if store.create(layout.job, record.dump(identity), mark):
+            return PartsKeeper(root=store.root, layout=layout, mark=mark)
+        found = store.read(layout.job)
     if not resumable:
         raise DestinationError(f"{where}: another job is at work here; wait for it, or choose another name")
     try:
-        began = record.load(Identity, store.read(layout.job) or b"", where)
+        began = record.load(Identity, found, where)
     except RecordError as error:
         raise ChangedError(f"{error}; --restart begins the job again") from None
     changed = began.difference(identity)
     if changed:
         raise ChangedError(f"{where}: the job began otherwise: {changed}; undo that, or --restart to begin again")
-    return PartsJournal(store, layout, mark, _read_entries(store, layout))
+    return PartsKeeper(root=store.root, layout=layout, mark=mark)
 
 
 def remove_parts(store: Store, layout: Layout, parts: bool = False) -> None:

@@ -20,8 +20,8 @@ from pairlift.formats import STREAM, Format
 from pairlift.formats.row import Writer
 from pairlift.formats.text import join_files
 from pairlift.identity import Identity
-from pairlift.keeper import Layout
-from pairlift.parts import PartsJournal, is_part, mark_of, open_parts, remove_parts
+from pairlift.keeper import Layout, PartsKeeper
+from pairlift.parts import PartsJournal, is_part, join_parts, mark_of, open_parts, remove_parts
 from pairlift.storage import is_remote
 from pairlift.storage.store import BucketStore, DirectoryStore, Found, Store
 from pairlift.storage.url import S3Url, parse_url
@@ -115,6 +115,10 @@ class StoreDestination:
     def open(self, identity: Identity, restart: bool, resumable: bool) -> Iterator[PartsJournal]:
         """Open what is done of a job."""
         yield open_parts(self._store, self._layout, identity, restart, resumable)
+
+    def join(self, identity: Identity) -> PartsKeeper:
+        """Return what makes chunks of a job durable, beside whoever else is at work on it."""
+        return join_parts(self._store, self._layout, identity)
 
     def commit(
         self, work: Any, identity: Identity, writer: Writer, labels: tuple[str, ...], last_run: LastRun

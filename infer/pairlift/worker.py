@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from pairlift import formats
 from pairlift.chunk import score_chunks
-from pairlift.destination import Keeper
-from pairlift.errors import ChangedError, InputError
+from pairlift.destination import Keeper, open_destination
+from pairlift.errors import ChangedError, InputError, UsageError
 from pairlift.formats import Format
+from pairlift.identity import identify
 from pairlift.journal import Entry
 from pairlift.plan import Descriptor, read_from, take_planned
 from pairlift.scorer import Scorer
 from pairlift.source import Source, open_source
+from pairlift.staging import storage_errors
 from pairlift.storage import Stamp, read_stamp
+from pairlift.store_destination import StoreDestination
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,48 @@ class Task:
     fields: str | None
     raw: bool
     keeper: Keeper
+
+
+def run_descriptor(
+    scorer: Scorer,
+    descriptor: Descriptor,
+    output: str,
+    fields: str | None = None,
+    raw: bool = True,
+    quoting: str | None = None,
+) -> list[Entry]:
+    """Do one chunk of the job that makes an output in a store; `score_file` puts it together when all are done.
+
+    Args:
+        scorer: A bundle's variant.
+        descriptor: The chunk, as `plan_file` gives it.
+        output: `s3://bucket/key`, or a directory or prefix that ends in `/`.
+        fields, raw, quoting: As for `score_file`, which must be told the same.
+
+    Returns:
+        What is said of the chunk; nothing when the output is complete already.
+
+    Raises:
+        UsageError: The output is a local file, which one process makes.
+        ChangedError: The input, or the job that is at work there, is another.
+        PairliftError: As `score_file`.
+    """
+    source = descriptor.input
+    found, written = formats.format_of(source, output, quoting), formats.format_of(output, source, quoting)
+    where = open_destination(output, written)
+    if not isinstance(where, StoreDestination):
+        raise UsageError(f"{output}: is a local file, which one process makes; name an object, a directory or a prefix")
+    with storage_errors(output):
+        where.check(source)
+        identity = identify(scorer, descriptor.stamp, source, found, written, fields, raw, where.one_machine)
+        if where.find_finished(identity) is not None:
+            return []
+        task = Task(
+            source=source, stamp=descriptor.stamp, found=found, written=written, fields=fields, raw=raw,
+            keeper=where.join(identity),
+        )  # fmt: skip
+        with contextlib.closing(Worker(scorer, task)) as worker:
+            return list(worker.run([descriptor]))
 
 
 class Worker:
