@@ -91,9 +91,9 @@ def test_a_part_that_was_altered_is_noticed_though_its_size_is_the_same(
 ) -> None:
     output = tmp_path / "out.jsonl"
     stop_early(scorer, pairs, output)
-    part = journal_path(output) / "00000000.part"
+    part = journal_path(output) / "000000000000.part"
     part.write_text(part.read_text().replace("the dog 7", "the cat 7"))
-    with pytest.raises(ChangedError, match="chunk 0 is not as it was written; --restart to begin again"):
+    with pytest.raises(ChangedError, match="the chunk of row 0 is not as it was written; --restart to begin again"):
         score_file(scorer, str(pairs), str(output))
 
 
@@ -159,7 +159,7 @@ def test_a_job_at_work_is_not_removed_by_one_that_is_complete(scorer: Scorer, pa
 
     with pytest.raises(Stopped):
         score_file(scorer, str(pairs), str(output), "hypothesis=premise,premise=hypothesis", progress=come_back)
-    assert (journal_path(output) / "00000000.part").exists()
+    assert (journal_path(output) / "000000000000.part").exists()
 
 
 def test_an_input_that_grows_before_it_is_read_is_noticed(

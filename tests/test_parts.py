@@ -70,7 +70,7 @@ def test_the_parts_one_after_the_other_are_the_file(
     outcome = score_file(scorer, str(pairs), output)
     score_file(scorer, str(pairs), str(whole))
     found = read()
-    names = [f"part-{i:08d}{kind}" for i in range(7)]
+    names = [f"part-{16 * i:012d}{kind}" for i in range(7)]
     assert sorted(found) == sorted([*names, "manifest.json", "rejects.jsonl"])
     assert found["rejects.jsonl"] == Path(f"{whole}.rejects.jsonl").read_bytes()
     rows = []
@@ -116,18 +116,20 @@ def test_a_part_that_was_altered_is_noticed(scorer: Scorer, pairs: Path, tmp_pat
     output = f"{tmp_path}/scores/"
     with pytest.raises(Stopped):
         score_file(scorer, str(pairs), output, progress=lambda step: (_ for _ in ()).throw(Stopped(15)))
-    part = tmp_path / "scores/part-00000000.jsonl"
+    part = tmp_path / "scores/part-000000000000.jsonl"
     good = part.read_bytes()
     part.write_bytes(good + b"x")
-    with pytest.raises(ChangedError, match=r"part-00000000\.jsonl: is not as it was written; --restart to begin again"):
+    with pytest.raises(
+        ChangedError, match=r"part-000000000000\.jsonl: is not as it was written; --restart to begin again"
+    ):
         score_file(scorer, str(pairs), output)
     part.write_bytes(good.replace(b"dog", b"cow"))
     with pytest.raises(ChangedError, match="is not as it was written"):
         score_file(scorer, str(pairs), output)
     assert score_file(scorer, str(pairs), output, restart=True).totals.rows == ROWS
     assert part.read_bytes() == good
-    (tmp_path / "scores/part-00000001.jsonl").unlink()
-    with pytest.raises(DestinationError, match=r"altered since it was made \(part-00000001\.jsonl: no bytes\)"):
+    (tmp_path / "scores/part-000000000016.jsonl").unlink()
+    with pytest.raises(DestinationError, match=r"altered since it was made \(part-000000000016\.jsonl: no bytes\)"):
         score_file(scorer, str(pairs), output)
 
 

@@ -365,7 +365,7 @@ def test_a_job_may_begin_while_another_removes_its_directory(
     folder = journal_path(output)
     folder.mkdir()
     (folder / "lock").touch()
-    (folder / "00000000.part").touch()
+    (folder / "000000000000.part").touch()
     listdir = os.listdir
     removed: list[Path] = []
 
@@ -373,7 +373,7 @@ def test_a_job_may_begin_while_another_removes_its_directory(
         names = listdir(path)
         if Path(path) == folder and not removed:
             removed.append(folder)
-            (folder / "00000000.part").unlink()
+            (folder / "000000000000.part").unlink()
             (folder / "lock").unlink()
             folder.rmdir()
         return names
@@ -387,7 +387,7 @@ def test_a_directory_that_vanishes_while_it_is_cleared_is_gone(tmp_path: Path, m
     folder = tmp_path / "out.jsonl.job"
     folder.mkdir()
     (folder / "lock").touch()
-    (folder / "00000000.part").touch()
+    (folder / "000000000000.part").touch()
     unlink = Path.unlink
 
     def twice(path: Path, missing_ok: bool = False) -> None:

@@ -100,6 +100,9 @@ def test_the_command_takes_objects_and_a_bundle_in_a_bucket(pairlift: Run, bucke
     assert streamed.stdout.encode() == bucket.get("out.jsonl")
     piped = pairlift("score", there, "-", bucket.url("piped.jsonl"), input=lines().decode())
     assert (piped.returncode, bucket.get("piped.jsonl")) == (1, bucket.get("out.jsonl"))
+    bucket.put("labelled.csv", b"premise,hypothesis,label\na dog,a cat,neutral\na girl,a boy,entailment\n")
+    measured = pairlift("evaluate", there, bucket.url("labelled.csv"), "--json")
+    assert (measured.returncode, json.loads(measured.stdout)["rows"]) == (0, 2), measured.stderr
     bucket.put("models/nli/notes.txt", b"mine")
     refused = pairlift("verify", there)
     assert (refused.returncode, "notes.txt: not listed in manifest.json" in refused.stderr) == (4, True)
@@ -117,7 +120,9 @@ def test_a_job_that_stopped_goes_on_from_the_parts(bucket: Bucket, scorer: Score
 
     with pytest.raises(Stopped):
         score_file(scorer, source, output, progress=stop)
-    assert [k for k in bucket.list_keys() if k.endswith(".part")] == [f"out.jsonl.job/{i:08d}.part" for i in range(3)]
+    assert [k for k in bucket.list_keys() if k.endswith(".part")] == [
+        f"out.jsonl.job/{16 * i:012d}.part" for i in range(3)
+    ]
     assert "out.jsonl" not in bucket.list_keys()
     outcome = score_file(scorer, source, output)
     assert (outcome.resumed, bucket.get("out.jsonl")) == (48, here["output"])
@@ -314,8 +319,8 @@ def test_storage_that_stays_broken_is_an_error_and_nothing_is_lost(
 ) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.0)
     source, output = bucket.put("in.jsonl", lines()), bucket.url("out.jsonl")
-    bucket.proxy.fault = lambda verb, path, number: "503" if verb == "PUT" and "00000003.part" in path else ""
-    with pytest.raises(StorageError, match=r"00000003\.part: .*SlowDown.*run the same command again"):
+    bucket.proxy.fault = lambda verb, path, number: "503" if verb == "PUT" and "000000000048.part" in path else ""
+    with pytest.raises(StorageError, match=r"000000000048\.part: .*SlowDown.*run the same command again"):
         score_file(scorer, source, output)
     bucket.proxy.fault = lambda verb, path, number: ""
     assert score_file(scorer, source, output).resumed == 48

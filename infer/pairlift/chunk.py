@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import orjson
@@ -15,12 +15,14 @@ from pairlift.counts import Tally, add_counts
 from pairlift.encoder import Pair, check_field
 from pairlift.errors import RowError
 from pairlift.formats import Row, Writer
+from pairlift.formats.row import Span
 from pairlift.scorer import WINDOW_ROWS, Pending, Scorer, softmax
 
 CHUNK_ROWS = 2 * WINDOW_ROWS  # for every engine; what a death costs, and what memory is bounded by
 CHUNK_BYTES = 4 << 20  # of rows as they stand in the file: a chunk of long rows has fewer of them,
 WINDOW_BYTES = 1 << 20  # and so has a window, for its tokens take more memory than its texts
 RAW_SHOWN = 2000  # characters of a rejected record that are kept
+AnyRow = TypeVar("AnyRow", Row, Row | Span)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +30,14 @@ class Chunk:
     """What became of a chunk.
 
     Attributes:
-        number: From 0.
+        first: The number of its first row, by which it is known.
         tally: What became of its rows.
         source: Sha256 of the rows as they were read.
         output: The part of the output that holds the scored rows.
         rejects: JSON lines of the rejected rows.
     """
 
-    number: int
+    first: int
     tally: Tally
     source: str
     output: bytes
@@ -47,9 +49,9 @@ def digest_rows(rows: Sequence[Row]) -> str:
     return hashlib.sha256("\n".join(row.raw for row in rows).encode(errors="surrogatepass")).hexdigest()
 
 
-def take_rows(rows: Iterator[Row], most: int, most_bytes: int) -> tuple[list[Row], int]:
+def take_rows(rows: Iterator[AnyRow], most: int, most_bytes: int) -> tuple[list[AnyRow], int]:
     """Take rows up to a number or, as soon as they have so many bytes, fewer; return them and their bytes."""
-    taken: list[Row] = []
+    taken: list[AnyRow] = []
     size = 0
     while len(taken) < most and size < most_bytes:
         row = next(rows, None)
@@ -58,6 +60,25 @@ def take_rows(rows: Iterator[Row], most: int, most_bytes: int) -> tuple[list[Row
         taken.append(row)
         size += len(row.raw) if row.start is None or row.end is None else row.end - row.start
     return taken, size
+
+
+def take_windows(rows: Iterator[AnyRow], first: int) -> Iterator[list[AnyRow]]:
+    """Yield the windows of one chunk.
+
+    A chunk ends at each multiple of `CHUNK_ROWS`, and before it when it has `CHUNK_BYTES`: so where the first kind of end is
+    follows from the number of rows alone.
+
+    Args:
+        rows: From the chunk's first row on.
+        first: The number of that row.
+    """
+    left, size = CHUNK_ROWS - first % CHUNK_ROWS, 0
+    while left and size < CHUNK_BYTES:
+        taken, more = take_rows(rows, min(WINDOW_ROWS, left), WINDOW_BYTES)
+        if not taken:
+            return
+        left, size = left - len(taken), size + more
+        yield taken
 
 
 def score_chunks(
@@ -74,39 +95,33 @@ def score_chunks(
     Args:
         scorer: A bundle's variant.
         rows: From the first row of the first chunk on.
-        first: The number of that chunk.
+        first: The number of that row.
         source: The input's name, for the rejects.
         columns: The column of each field.
         writer: Writes the output's records.
         raw: Whether rejected records are kept.
     """
     before: _Running | None = None
-    for number in itertools.count(first):
-        running = _Running(scorer, number, rows, columns)
+    while before is None or before.rows:
+        running = _Running(scorer, first, rows, columns)
+        first += len(running.rows)
         if before is not None:
             yield before.finish(source, writer, raw)
-        if not running.rows:
-            return
         before = running
 
 
 class _Running:
     """A chunk that is being scored, each window from when it has been read on."""
 
-    def __init__(self, scorer: Scorer, number: int, source: Iterator[Row], columns: Mapping[str, str]) -> None:
+    def __init__(self, scorer: Scorer, first: int, source: Iterator[Row], columns: Mapping[str, str]) -> None:
         self.rows: list[Row] = []
-        self._number = number
+        self._first = first
         self._labels = scorer.labels
         self._temperature = scorer.temperature
         self._good: list[Row] = []
         self._errors: dict[int, RowError] = {}
         self._windows: list[Pending] = []
-        size = 0
-        while len(self.rows) < CHUNK_ROWS and size < CHUNK_BYTES:
-            taken, more = take_rows(source, min(WINDOW_ROWS, CHUNK_ROWS - len(self.rows)), WINDOW_BYTES)
-            if not taken:
-                break
-            size += more
+        for taken in take_windows(source, first):
             self.rows += taken
             self._windows.append(scorer.submit(self._read_pairs(taken, columns)))
 
@@ -140,7 +155,7 @@ class _Running:
             predicted[predictions[i]] -= 1
         rejected = [(row, self._errors[row.number]) for row in self.rows if row.number in self._errors]
         return Chunk(
-            number=self._number,
+            first=self._first,
             tally=Tally(
                 rows=len(self.rows),
                 scored=len(self.rows) - len(rejected),

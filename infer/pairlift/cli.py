@@ -28,6 +28,21 @@ VARIANTS = click.Choice(["fp32", "int8"])
     type=click.Choice(["minimal", "none"]),
     help="Of CSV and TSV, read and written.  [default: minimal for CSV, none for TSV]",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="What computes: this process, or Ray.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Of Ray.  [default: as many as there are processors for]")
+@click.option(
+    "--chunk-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="How long a chunk may take on Ray.",
+)
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 def score(
     bundle: str,
@@ -40,30 +55,43 @@ def score(
     max_rejects: str | None,
     no_raw: bool,
     quoting: str | None,
+    engine: str,
+    workers: int | None,
+    chunk_seconds: float,
     quiet: bool,
 ) -> int:
     """Score the pairs of INPUT (.csv, .tsv or .jsonl, also .gz and .zst; .parquet; or -) into OUTPUT.
 
-    A job that was stopped or killed goes on when the same command is run again.
+    Each may be s3://bucket/key, BUNDLE too. OUTPUT with a slash at its end is a directory or prefix of parts. A job that was
+    stopped or killed goes on when the same command is run again. Ray is found by RAY_ADDRESS; without it, one is started here.
 
     Example: pairlift score out/bundle pairs.csv scores.csv
     """
     from pairlift.console import say
+    from pairlift.errors import UsageError
     from pairlift.fields import map_fields
-    from pairlift.job import score_file
+    from pairlift.job import Engine, score_file
+    from pairlift.local_engine import run_here
     from pairlift.outcome import describe
     from pairlift.progress import make_progress
     from pairlift.rejects import parse_most_rejects
     from pairlift.scorer import Scorer
 
     most = parse_most_rejects(max_rejects) if max_rejects is not None else None
+    run: Engine = run_here
+    if engine == "ray":
+        from pairlift.ray_engine import Cluster
+
+        run = Cluster(threads=threads or 1, workers=workers, seconds=chunk_seconds).run
+    elif workers:
+        raise UsageError("--workers: is for --engine ray; here it is --threads")
     scorer = Scorer.open(bundle, variant, threads)
     if fields and "=" not in fields:
         pairs = map_fields(fields, scorer.bundle.manifest.fields)
         say("fields: " + ", ".join(f"{field} from {column}" for field, column in pairs.items()))
     progress = None if quiet else make_progress()
     try:
-        outcome = score_file(scorer, source, output, fields, progress, restart, most, not no_raw, quoting)
+        outcome = score_file(scorer, source, output, fields, progress, restart, most, not no_raw, quoting, run=run)
     finally:
         if progress:
             progress.close()
@@ -71,6 +99,27 @@ def score(
     if not quiet:
         say(describe(outcome, output))
     return 1 if outcome.totals.rejected else 0
+
+
+@click.command()
+@click.argument("source", metavar="INPUT")
+@click.option("--quoting", type=click.Choice(["minimal", "none"]), help="Of CSV and TSV.")
+def plan(source: str, quoting: str | None) -> None:
+    """Print the chunks of INPUT as JSON lines: where each begins, and how many rows it has.
+
+    Example: pairlift plan s3://bucket/pairs.jsonl
+    """
+    import orjson
+
+    from pairlift.console import say
+    from pairlift.plan import explain_plan, plan_file
+
+    last = None
+    for last in plan_file(source, quoting):
+        click.echo(orjson.dumps(last).decode())
+    advice = explain_plan(last) if last else None
+    if advice:
+        say(advice)
 
 
 @click.command()
@@ -143,4 +192,4 @@ def inspect(bundle: str, as_json: bool) -> None:
 SHOWN_VERSIONS = ("pairlift", "keras", "keras-hub", "onnxruntime", "tokenizers")
 
 
-COMMANDS = (score, verify, inspect)
+COMMANDS = (score, plan, verify, inspect)

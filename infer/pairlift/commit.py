@@ -126,9 +126,9 @@ def commit(
     assert totals.rows == totals.scored + sum(totals.rejected.values())
     whole, refused, listed = journal.path / "output", journal.path / "rejects", journal.path / "manifest"
     whole.unlink(missing_ok=True)  # after a death it may be the output itself, under its other name
-    parts = [journal.part(e.chunk) for e in entries if e.output_size]
+    parts = [journal.part(e.first) for e in entries if e.output_size]
     write_durably(whole, lambda file: writer.join(_open_each(parts), file))
-    rejects = [journal.rejects(e.chunk) for e in entries if e.rejects_size]
+    rejects = [journal.rejects(e.first) for e in entries if e.rejects_size]
     write_durably(refused, lambda file: join_files(_open_each(rejects), file))
     manifest = JobManifest(
         job=identity,

@@ -19,19 +19,34 @@ from pairlift.journal import Entry, journal_path, open_journal, remove_finished
 from pairlift.storage import is_remote
 
 
+class Keeper(Protocol):
+    """Makes chunks durable; can be sent to another process."""
+
+    def keep(self, chunk: Chunk, writer: Writer) -> Entry:
+        """Make a chunk durable, and return what is to be said of it."""
+        ...
+
+
 class Work(Protocol):
     """What is done of a job.
 
     Attributes:
         entries: The chunks that are done, in order, without a gap.
         tally: What became of their rows.
+        later: Chunks that are done, with others before them that are not, by their first row.
     """
 
     entries: list[Entry]
     tally: Tally
+    later: dict[int, Entry]
 
-    def add(self, chunk: Chunk) -> Entry:
-        """Make a chunk durable, then say so; return what is said of it."""
+    @property
+    def keeper(self) -> Keeper:
+        """What makes its chunks durable."""
+        ...
+
+    def note(self, entry: Entry) -> None:
+        """Take note that a chunk is done."""
         ...
 
     def size(self) -> int:
@@ -60,9 +75,7 @@ class Destination(Protocol):
         """Remove what a death after the commit has left."""
         ...
 
-    def open(
-        self, identity: Identity, writer: Writer, restart: bool, resumable: bool
-    ) -> contextlib.AbstractContextManager[Work]:
+    def open(self, identity: Identity, restart: bool, resumable: bool) -> contextlib.AbstractContextManager[Work]:
         """Hold what is done of a job; a `ChangedError` when it is another's, and it is not begun again."""
         ...
 
@@ -122,7 +135,7 @@ class FileDestination:
         remove_finished(journal_path(self._path), identity)
 
     @contextlib.contextmanager
-    def open(self, identity: Identity, writer: Writer, restart: bool, resumable: bool) -> Iterator[Work]:
+    def open(self, identity: Identity, restart: bool, resumable: bool) -> Iterator[Work]:
         """Hold the job's directory."""
         with open_journal(journal_path(self._path), identity, restart, resumable) as journal:
             yield journal

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from pairlift import formats
-from pairlift.chunk import digest_rows, score_chunks
+from pairlift.chunk import score_chunks
 from pairlift.commit import JobManifest, LastRun
 from pairlift.console import say
 from pairlift.counts import Tally
 from pairlift.destination import Destination, Work, open_destination
-from pairlift.errors import ChangedError, InputError, Stopped, Unfinished
+from pairlift.errors import InputError, Stopped
 from pairlift.formats import STREAM
 from pairlift.golden import FIRST_ROWS, replay
 from pairlift.identity import Identity, identify
-from pairlift.machine import read_peak_memory
+from pairlift.local_engine import MayGoOn, Terms, measure_run, run_here
 from pairlift.outcome import Outcome
-from pairlift.progress import Progress, Step
+from pairlift.progress import Progress
 from pairlift.rejects import MostRejects
 from pairlift.scorer import Scorer
-from pairlift.signals import noted_signals
 from pairlift.source import Source, open_source
 from pairlift.staging import storage_errors
 from pairlift.storage import Stamp, is_remote, read_stamp
 
-MayGoOn = Callable[[int], bool]
+Engine = Callable[[Scorer, Source, Work, Terms], LastRun]
 
 
 def score_file(
@@ -44,6 +41,7 @@ def score_file(
     raw: bool = True,
     quoting: str | None = None,
     may_go_on: MayGoOn | None = None,
+    run: Engine = run_here,
 ) -> Outcome:
     """Score a file.
 
@@ -62,6 +60,7 @@ def score_file(
         quoting: As the option `--quoting`.
         may_go_on: Asked after each chunk, and before the output is put together with the bytes that it takes; when it may
             not, the job stops.
+        run: The engine; the local one, or one that `pairlift.ray_engine` makes.
 
     Raises:
         UsageError: A column is missing, taken or stands twice.
@@ -75,6 +74,7 @@ def score_file(
         Unfinished: It may not go on; the chunks that are done are kept.
     """
     found, written = formats.format_of(source, output, quoting), formats.format_of(output, source, quoting)
+    terms = Terms(progress=progress, most_rejects=most_rejects, raw=raw, may_go_on=may_go_on)
     where = None if output == STREAM else open_destination(output, written)
     with storage_errors(output):
         if where is not None:
@@ -84,7 +84,7 @@ def score_file(
             if where is None:
                 replay(scorer, FIRST_ROWS)
                 opened = open_source(scorer, file, stamp, source, found, written, fields)
-                return _score_to_stream(scorer, opened, raw, progress, most_rejects)
+                return _score_to_stream(scorer, opened, terms)
             identity = identify(scorer, stamp, source, found, written, fields, raw, where.one_machine)
             manifest = _find_finished(where, identity, most_rejects)
             if manifest is not None:
@@ -92,13 +92,13 @@ def score_file(
                 return _finished(manifest)
             replay(scorer, FIRST_ROWS)
             opened = open_source(scorer, file, stamp, source, found, written, fields)
-            with where.open(identity, opened.writer, restart, resumable=source != STREAM) as work:
+            with where.open(identity, restart, resumable=source != STREAM) as work:
                 manifest = _find_finished(where, identity, most_rejects)
                 if manifest is not None:
                     work.remove()  # made since the first look
                     return _finished(manifest)
                 try:
-                    last_run = _run(scorer, opened, work, raw, progress, most_rejects, may_go_on)
+                    last_run = run(scorer, opened, work, terms)
                     _check_unchanged(opened)
                     manifest = where.commit(work, identity, opened.writer, scorer.labels, last_run)
                 except BaseException as error:
@@ -133,70 +133,6 @@ def _finished(manifest: JobManifest) -> Outcome:
     return Outcome(totals=manifest.totals, last_run=manifest.last_run, manifest=manifest, finished=True)
 
 
-def _run(
-    scorer: Scorer,
-    opened: Source,
-    work: Work,
-    raw: bool,
-    progress: Progress | None,
-    most_rejects: MostRejects | None,
-    may_go_on: MayGoOn | None,
-) -> LastRun:
-    """Do the chunks that are not done."""
-    rows, rejected = opened.take(), Counter[str]()
-    for entry in work.entries:
-        head = list(itertools.islice(rows, entry.tally.rows))
-        if len(head) != entry.tally.rows or digest_rows(head) != entry.source:
-            raise ChangedError(
-                f"{opened.name}: the rows from {opened.taken - len(head)} on are not what they were when the job began; "
-                "bring the old file back, or --restart to begin again"
-            )
-        rejected.update(entry.tally.rejected)
-        _tell(progress, entry.tally, rejected, opened, resumed=True)
-    resumed, started = opened.taken, time.monotonic()
-    with noted_signals() as signals:
-        chunks = score_chunks(scorer, rows, len(work.entries), opened.shown, opened.columns, opened.writer, raw)
-        for chunk in chunks:
-            entry = work.add(chunk)
-            rejected.update(entry.tally.rejected)
-            _tell(progress, entry.tally, rejected, opened)
-            _check_rejects(most_rejects, work.tally, opened, final=False, kept=opened.name != STREAM)
-            if signals:
-                raise Stopped(signals[0], f"{work.tally.rows} rows are done; run the same command to go on")
-            _check_time(may_go_on, 0, work.tally.rows, resumed)
-    _check_rejects(most_rejects, work.tally, opened, final=True, kept=opened.name != STREAM)
-    if work.tally.rows > resumed:
-        _check_time(may_go_on, work.size(), work.tally.rows, resumed)
-    return _measure_run(scorer, resumed, work.tally.rows - resumed, started)
-
-
-def _check_time(may_go_on: MayGoOn | None, size: int, rows: int, resumed: int) -> None:
-    if may_go_on is not None and not may_go_on(size):
-        raise Unfinished(
-            f"the time is over and {rows} rows are done, which are kept; run the same job to go on",
-            rows,
-            rows > resumed,
-        )
-
-
-def _tell(
-    progress: Progress | None, tally: Tally, rejected: Mapping[str, int], opened: Source, resumed: bool = False
-) -> None:
-    if progress:
-        progress(Step(rows=tally.rows, rejected=sum(rejected.values()), total=opened.total(), resumed=resumed))
-
-
-def _measure_run(scorer: Scorer, resumed: int, rows: int, started: float) -> LastRun:
-    seconds = time.monotonic() - started
-    return LastRun(
-        resumed=resumed,
-        seconds=round(seconds, 3),
-        rows_per_second=round(rows / max(1e-9, seconds), 1),
-        peak_memory=read_peak_memory(),
-        threads=scorer.threads,
-    )
-
-
 def _check_unchanged(opened: Source) -> None:
     """Hold the input to what it was when it was opened; an object is held to it at each reading."""
     if opened.name == STREAM or is_remote(opened.name):
@@ -212,36 +148,23 @@ def _check_unchanged(opened: Source) -> None:
         raise InputError(f"{opened.name}: changed while it was read; run again when it is complete")
 
 
-def _score_to_stream(
-    scorer: Scorer, opened: Source, raw: bool, progress: Progress | None, most_rejects: MostRejects | None
-) -> Outcome:
+def _score_to_stream(scorer: Scorer, opened: Source, terms: Terms) -> Outcome:
     """Write to standard output, which cannot be resumed; rejected rows are told at the end."""
     tally, started = Tally(), time.monotonic()
     with storage_errors("standard output"), tempfile.TemporaryFile() as rejects:
         try:
             sys.stdout.buffer.write(opened.writer.header)
-            for chunk in score_chunks(scorer, opened.take(), 0, opened.shown, opened.columns, opened.writer, raw):
+            for chunk in score_chunks(scorer, opened.take(), 0, opened.shown, opened.columns, opened.writer, terms.raw):
                 sys.stdout.buffer.write(chunk.output)
                 rejects.write(chunk.rejects)
                 tally += chunk.tally
-                _tell(progress, chunk.tally, tally.rejected, opened)
-                _check_rejects(most_rejects, tally, opened, final=False)
+                terms.tell(chunk.tally, tally.rejected, opened.total())
+                terms.check_rejects(tally, final=False, kept=False)
             sys.stdout.buffer.flush()
-            _check_rejects(most_rejects, tally, opened, final=True)
+            terms.check_rejects(tally, final=True, kept=False)
         finally:
             rejects.seek(0)
             for line in rejects:
                 say(f"rejected: {line.decode().rstrip()}")
     _check_unchanged(opened)
-    return Outcome(totals=tally, last_run=_measure_run(scorer, 0, tally.rows, started))
-
-
-def _check_rejects(
-    most_rejects: MostRejects | None, tally: Tally, opened: Source, final: bool, kept: bool = False
-) -> None:
-    if most_rejects is None:
-        return
-    advice = (
-        "mend the input and add --restart, or run the same command with a higher --max-rejects: what is done is kept"
-    )
-    most_rejects.check(tally.rejected, tally.rows, advice if kept else "mend the input, or allow more", final=final)
+    return Outcome(totals=tally, last_run=measure_run(scorer.threads, 0, tally.rows, started))

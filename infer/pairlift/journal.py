@@ -1,7 +1,7 @@
 """The journal: a directory beside the output that holds the chunks that are done, so that a job can be killed anywhere.
 
-`OUTPUT.job/` has `lock`, `journal.jsonl`, and for each chunk `00000000.part` and, where rows were rejected,
-`00000000.rejects`. The journal's first line is the job's identity; each further line is written, and made durable, after the
+`OUTPUT.job/` has `lock`, `journal.jsonl`, and for each chunk `000000000000.part` and, where rows were
+rejected, `000000000000.rejects`, named by its first row. The journal's first line is the job's identity; each further line is written, and made durable, after the
 part it speaks of. A last line that is cut off is a chunk that is not done.
 """
 
@@ -20,27 +20,52 @@ from pairlift.chunk import Chunk
 from pairlift.counts import Tally
 from pairlift.digest import sha256_bytes, sha256_file
 from pairlift.errors import ChangedError, DestinationError, RecordError
+from pairlift.formats.row import Writer
 from pairlift.identity import Identity
 from pairlift.lock import clear_directory, locked_directory, remove_directory
 from pairlift.record import load
 from pairlift.staging import sync_directory, write_durably
 
 JOURNAL = "journal.jsonl"
-OWN_NAMES = re.compile(r"journal\.jsonl|output|rejects|manifest|\d{8}\.(part|rejects)")
+OWN_NAMES = re.compile(r"journal\.jsonl|output|rejects|manifest|\d{12}\.(part|rejects)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """A chunk that is done; fields as in `Chunk`, and its files by size in bytes and sha256."""
 
-    format: int = 1
-    chunk: int
+    format: int = 2
+    first: int
     tally: Tally
     source: str
     output_size: int
     output_sha256: str
     rejects_size: int
     rejects_sha256: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FileKeeper:
+    """Makes chunks durable in a job's directory, in any process that sees it."""
+
+    path: Path
+
+    def keep(self, chunk: Chunk, writer: Writer) -> Entry:
+        """Make a chunk durable, and return what is to be said of it."""
+        name = self.path / f"{chunk.first:012d}"
+        write_durably(name.with_suffix(".part"), lambda file: file.write(chunk.output))
+        if chunk.rejects:
+            write_durably(name.with_suffix(".rejects"), lambda file: file.write(chunk.rejects))
+        sync_directory(self.path)
+        return Entry(
+            first=chunk.first,
+            tally=chunk.tally,
+            source=chunk.source,
+            output_size=len(chunk.output),
+            output_sha256=sha256_bytes(chunk.output),
+            rejects_size=len(chunk.rejects),
+            rejects_sha256=sha256_bytes(chunk.rejects),
+        )
 
 
 class Journal:
@@ -50,44 +75,40 @@ class Journal:
         path: The directory.
         entries: The chunks that are done, in order, without a gap.
         tally: What became of their rows.
+        later: Chunks that are done, with others before them that are not, by their first row.
     """
 
     def __init__(self, path: Path, entries: list[Entry]) -> None:
         self.path = path
         self.entries = entries
         self.tally = sum((entry.tally for entry in entries), Tally())
+        self.later: dict[int, Entry] = {}
 
-    def add(self, chunk: Chunk) -> Entry:
-        """Make a chunk durable, then say so; return what is said."""
-        write_durably(self.part(chunk.number), lambda file: file.write(chunk.output))
-        if chunk.rejects:
-            write_durably(self.rejects(chunk.number), lambda file: file.write(chunk.rejects))
-        sync_directory(self.path)
-        entry = Entry(
-            chunk=chunk.number,
-            tally=chunk.tally,
-            source=chunk.source,
-            output_size=len(chunk.output),
-            output_sha256=sha256_bytes(chunk.output),
-            rejects_size=len(chunk.rejects),
-            rejects_sha256=sha256_bytes(chunk.rejects),
-        )
-        _append_durably(self.path / JOURNAL, entry)
-        self.entries.append(entry)
-        self.tally += chunk.tally
-        return entry
+    @property
+    def keeper(self) -> FileKeeper:
+        """What makes its chunks durable."""
+        return FileKeeper(path=self.path)
+
+    def note(self, entry: Entry) -> None:
+        """Say of a chunk, which is durable, that it is done, when all before it are."""
+        self.later[entry.first] = entry
+        while self.tally.rows in self.later:
+            following = self.later.pop(self.tally.rows)
+            _append_durably(self.path / JOURNAL, following)
+            self.entries.append(following)
+            self.tally += following.tally
 
     def size(self) -> int:
         """Return how many bytes are to be put together."""
         return sum(entry.output_size + entry.rejects_size for entry in self.entries)
 
-    def part(self, chunk: int) -> Path:
+    def part(self, first: int) -> Path:
         """Return the file of a chunk's records."""
-        return self.path / f"{chunk:08d}.part"
+        return self.path / f"{first:012d}.part"
 
-    def rejects(self, chunk: int) -> Path:
+    def rejects(self, first: int) -> Path:
         """Return the file of a chunk's rejected rows."""
-        return self.path / f"{chunk:08d}.rejects"
+        return self.path / f"{first:012d}.rejects"
 
     def remove(self) -> None:
         """Remove the directory."""
@@ -166,16 +187,18 @@ def _read_entries(path: Path, identity: Identity) -> list[Entry]:
         raise ChangedError(f"{path}: the job began otherwise: {changed}; undo that, or --restart to begin again")
     if torn:
         os.truncate(path / JOURNAL, sum(len(line) + 1 for line in whole))
-    for number, entry in enumerate(entries):
-        if entry.chunk != number or not _is_whole(path, entry):
-            raise ChangedError(f"{path}: chunk {number} is not as it was written; --restart to begin again")
+    rows = 0
+    for entry in entries:
+        if entry.first != rows or not _is_whole(path, entry):
+            raise ChangedError(f"{path}: the chunk of row {rows} is not as it was written; --restart to begin again")
+        rows += entry.tally.rows
     return entries
 
 
 def _is_whole(path: Path, entry: Entry) -> bool:
     files = (("part", entry.output_size, entry.output_sha256), ("rejects", entry.rejects_size, entry.rejects_sha256))
     for kind, size, digest in files:
-        file = path / f"{entry.chunk:08d}.{kind}"
+        file = path / f"{entry.first:012d}.{kind}"
         if size and not (file.is_file() and file.stat().st_size == size and sha256_file(file) == digest):
             return False
     return True

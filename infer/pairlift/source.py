@@ -30,6 +30,8 @@ class Source:
         columns: The column of each field.
         writer: The writer of the output.
         stamp: Of the file when it was opened.
+        found, written: The formats of the input and of the output.
+        fields: As the option `--fields`.
         taken: How many rows have been read.
     """
 
@@ -40,6 +42,9 @@ class Source:
     columns: Mapping[str, str]
     writer: Writer
     stamp: Stamp
+    found: Format
+    written: Format
+    fields: str | None
     taken: int = 0
 
     @property
@@ -111,6 +116,7 @@ def open_source(
     writer = formats.make_writer(written, Columns(given=given, added=added), reader, first)
     return Source(
         name=name, file=file, reader=reader, rows=rows, columns=columns, writer=writer, stamp=stamp,
+        found=found, written=written, fields=fields,
     )  # fmt: skip
 
 

@@ -20,7 +20,8 @@ from pairlift.formats import STREAM, Format
 from pairlift.formats.row import Writer
 from pairlift.formats.text import join_files
 from pairlift.identity import Identity
-from pairlift.parts import Layout, PartsJournal, is_part, mark_of, open_parts, remove_parts
+from pairlift.keeper import Layout, PartsKeeper
+from pairlift.parts import PartsJournal, is_part, join_parts, mark_of, open_parts, remove_parts
 from pairlift.storage import is_remote
 from pairlift.storage.store import BucketStore, DirectoryStore, Found, Store
 from pairlift.storage.url import S3Url, parse_url
@@ -111,9 +112,13 @@ class StoreDestination:
         self._store.tidy({self._last, self._manifest, self._rejects})
 
     @contextlib.contextmanager
-    def open(self, identity: Identity, writer: Writer, restart: bool, resumable: bool) -> Iterator[PartsJournal]:
+    def open(self, identity: Identity, restart: bool, resumable: bool) -> Iterator[PartsJournal]:
         """Open what is done of a job."""
-        yield open_parts(self._store, self._layout, writer, identity, restart, resumable)
+        yield open_parts(self._store, self._layout, identity, restart, resumable)
+
+    def join(self, identity: Identity) -> PartsKeeper:
+        """Return what makes chunks of a job durable, beside whoever else is at work on it."""
+        return join_parts(self._store, self._layout, identity)
 
     def commit(
         self, work: Any, identity: Identity, writer: Writer, labels: tuple[str, ...], last_run: LastRun
@@ -187,7 +192,7 @@ class StoreDestination:
         digest, parts = hashlib.sha256(), []
         for entry, part in zip((e for e in journal.entries if e.output_size), journal.open_parts(), strict=True):
             digest.update(part.read())
-            name = self._layout.part(entry.chunk)
+            name = self._layout.part(entry.first)
             parts.append(FileDigest(path=name, size=entry.output_size, sha256=entry.output_sha256))
         size = sum(part.size for part in parts)
         return Found(job=journal.mark, size=size, sha256=digest.hexdigest()), tuple(parts)

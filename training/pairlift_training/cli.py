@@ -145,7 +145,7 @@ def train(
 
 
 @click.command()
-@click.argument("model", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
+@click.argument("model", metavar="RUN|BUNDLE")
 @click.argument("data")
 @click.option("--fields", help="Columns of the two texts: hypothesis=COLUMN,premise=COLUMN.")
 @click.option("--label", help="Column of the label.  [default: label, or SNLI's gold_label]")
@@ -159,7 +159,7 @@ def train(
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def evaluate(
-    model: Path,
+    model: str,
     data: str,
     fields: str | None,
     label: str | None,

@@ -15,6 +15,7 @@ from pairlift.errors import UsageError
 from pairlift.manifest import MANIFEST
 from pairlift.metrics import Metrics, fit_temperature, measure
 from pairlift.scorer import Scorer, softmax
+from pairlift.storage import is_remote
 from pairlift_training.calibrate import calibrate_run
 from pairlift_training.data import Rows, read_data
 from pairlift_training.labels import check_labels, label_places
@@ -34,7 +35,7 @@ class Model:
 
 
 def evaluate(
-    path: Path,
+    model: str | Path,
     data: str,
     columns: str | None = None,
     label: str | None = None,
@@ -45,7 +46,7 @@ def evaluate(
     """Return the metrics of a run directory or a bundle on labelled data.
 
     Args:
-        path: The directory.
+        model: The directory; a bundle may be `s3://bucket/prefix`.
         data: As `read_data`.
         columns: As the option `--fields`.
         label: The label's column.
@@ -57,18 +58,20 @@ def evaluate(
         UsageError: The directory is neither, or is a bundle that is to be calibrated.
         InputError, BundleError: As `read_data`, `read_run` and `Bundle.open`.
     """
-    model = _open_run(path) if (path / RUN).is_file() else _open_bundle(path, variant)
-    rows = read_data(data, model.fields, columns, label)
-    check_labels(rows.labels, model.labels, rows.source)
-    truth, logits = label_places(rows.labels, model.labels), model.logits(rows.pairs)
-    temperature = model.temperature
+    model = str(model)
+    run = None if is_remote(model) or not (Path(model) / RUN).is_file() else Path(model)
+    opened = _open_run(run) if run else _open_bundle(model, variant)
+    rows = read_data(data, opened.fields, columns, label)
+    check_labels(rows.labels, opened.labels, rows.source)
+    truth, logits = label_places(rows.labels, opened.labels), opened.logits(rows.pairs)
+    temperature = opened.temperature
     if calibrate:
-        if not (path / RUN).is_file():
-            raise UsageError(f"{path}: --calibrate is for a run; calibrate that, and export it again")
+        if run is None:
+            raise UsageError(f"{model}: --calibrate is for a run; calibrate that, and export it again")
         temperature = fit_temperature(logits, truth)
-        calibrate_run(path, temperature, rows.describe())
-    metrics = measure(softmax(logits, temperature), truth, model.labels)
-    return dataclasses.replace(metrics, ablations=_ablate(model, rows, truth)) if ablate else metrics
+        calibrate_run(run, temperature, rows.describe())
+    metrics = measure(softmax(logits, temperature), truth, opened.labels)
+    return dataclasses.replace(metrics, ablations=_ablate(opened, rows, truth)) if ablate else metrics
 
 
 def _ablate(model: Model, rows: Rows, truth: NDArray[np.int64]) -> dict[str, float]:
@@ -91,8 +94,8 @@ def _open_run(path: Path) -> Model:
     return Model(logits=logits, labels=run.labels, fields=run.fields, temperature=run.temperature)
 
 
-def _open_bundle(path: Path, variant: str) -> Model:
-    if not (path / MANIFEST).is_file() and not path.is_dir():
+def _open_bundle(path: str, variant: str) -> Model:
+    if not is_remote(path) and not Path(path).is_dir():
         raise UsageError(f"{path}: expected a run directory (holds {RUN}) or a bundle (holds {MANIFEST})")
     scorer = Scorer(Bundle.open(path), variant)
     manifest = scorer.bundle.manifest

@@ -17,7 +17,7 @@ from pairlift.formats.compression import SUFFIXES, check_compression, open_decom
 from pairlift.formats.delimited import DelimitedReader, DelimitedWriter
 from pairlift.formats.jsonl import JsonlReader, JsonlWriter
 from pairlift.formats.lines import LineReader
-from pairlift.formats.row import Columns, Reader, Row, Writer
+from pairlift.formats.row import Columns, Place, Reader, Row, Writer
 from pairlift.storage import is_remote
 
 __all__ = ["Columns", "Format", "Reader", "Row", "Writer", "format_of", "make_writer", "open_input", "open_reader"]
@@ -27,6 +27,7 @@ PARQUET = ".parquet"
 KINDS = (*DELIMITERS, ".jsonl", PARQUET)
 QUOTINGS = ("minimal", "none")
 STREAM = "-"
+SKIP_BYTES = 1 << 20  # passed over at a time
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,6 +131,18 @@ def open_reader(file: BinaryIO, source: str, found: Format) -> Reader:
     if found.delimiter is None:
         return JsonlReader(lines, source)
     return DelimitedReader(lines, source, found.delimiter, found.quoted)
+
+
+def reopen(file: BinaryIO, found: Format, source: str, place: Place) -> BinaryIO:
+    """Return what an open file holds from a place on, uncompressed."""
+    if not found.compression:
+        file.seek(place.start or 0)
+        return file
+    file.seek(place.member)
+    stream, left = open_decompressed(file, found.compression, source), place.skip
+    while left and (passed := len(stream.read(min(left, SKIP_BYTES)))):
+        left -= passed
+    return stream
 
 
 def make_writer(found: Format, columns: Columns, reader: Reader | None = None, first: Sequence[Row] = ()) -> Writer:

@@ -23,7 +23,7 @@ def open_decompressed(file: BinaryIO, compression: str, source: str) -> BinaryIO
     if compression == ".gz":
         return cast("BinaryIO", gzip.GzipFile(fileobj=file, mode="rb"))
     if compression == ".zst":
-        return cast("BinaryIO", io.BufferedReader(_ZstdStream(_zstd(source), file)))
+        return cast("BinaryIO", io.BufferedReader(_ZstdStream(import_zstd(source), file)))
     return file
 
 
@@ -32,7 +32,7 @@ def compress(data: bytes, compression: str) -> bytes:
     if compression == ".gz" and data:
         return gzip.compress(data, GZIP_LEVEL, mtime=0)
     if compression == ".zst" and data:
-        packed: bytes = _zstd("output").compress(data, level=ZSTD_LEVEL)
+        packed: bytes = import_zstd("output").compress(data, level=ZSTD_LEVEL)
         return packed
     return data
 
@@ -40,7 +40,7 @@ def compress(data: bytes, compression: str) -> bytes:
 def check_compression(compression: str, path: str) -> None:
     """Raise a `UsageError` when the extra that a file's compression takes is not installed."""
     if compression == ".zst":
-        _zstd(path)
+        import_zstd(path)
 
 
 class _ZstdStream(io.RawIOBase):
@@ -62,7 +62,12 @@ class _ZstdStream(io.RawIOBase):
             raise EOFError(str(error)) from error
 
 
-def _zstd(path: str) -> Any:
+def import_zstd(path: str) -> Any:
+    """Return the module of zstd.
+
+    Raises:
+        UsageError: The extra is not installed.
+    """
     try:
         if sys.version_info >= (3, 14):
             from compression import zstd

@@ -13,12 +13,12 @@ import io
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from pairlift.errors import InputError, RowError, UsageError
 from pairlift.formats.json_text import dump_json, read_members
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
-from pairlift.formats.row import Columns, Row, check_keys, find_repeated
+from pairlift.formats.row import Columns, Place, Row, Span, check_keys, find_repeated
 from pairlift.formats.text import TextWriter
 
 FIELD_LIMIT = sys.maxsize >> 32  # csv's own limit is 131,072 characters; lines are bounded already
@@ -50,18 +50,27 @@ class DelimitedReader:
         if repeated is not None:
             raise UsageError(f"{source}:1: column {repeated!r} stands twice in the header; rename one")
         self.columns: tuple[str, ...] | None = tuple(names)
+        self._number = 0
+
+    def move(self, file: BinaryIO, place: Place) -> None:
+        """Go on at a place; as `Reader.move`."""
+        self._lines.move(file, place)
+        self._number = place.row
+
+    def spans(self) -> Iterator[Row | Span]:
+        """Yield the rows; where one ends is known when it is read."""
+        return iter(self)
 
     def check_texts(self, columns: Iterable[str]) -> None:
         """Accept any: the columns have no types."""
 
     def __iter__(self) -> Iterator[Row]:
         columns = self.columns or ()
-        number = 0
         while (line := self._lines.next()) is not None:
             if line.whole and not line.data.strip(b"\r\n") and len(columns) > 1:
                 continue
-            yield self._read_record(line, len(columns), number)
-            number += 1
+            yield self._read_record(line, len(columns), self._number)
+            self._number += 1
 
     def _read_record(self, line: Line, width: int | None, number: int = 0) -> Row:
         """Return the record that begins with a line; the header when `width` is None, its values then by place."""

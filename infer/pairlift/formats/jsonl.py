@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
 from pairlift.errors import InputError, RowError
 from pairlift.formats.json_text import dump_json
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
-from pairlift.formats.row import Columns, Row, find_repeated
+from pairlift.formats.row import Columns, Place, Row, Span, find_repeated
 from pairlift.formats.text import TextWriter
 
 _KEY = re.compile(rb'"\s*:')  # every key ends so, and now and then something inside a string
@@ -33,17 +33,29 @@ class JsonlReader:
         if b"\0" in first.data[:2]:
             raise InputError(f"{source}:1: holds NUL, as UTF-16 does; expected UTF-8: iconv -f UTF-16LE -t UTF-8")
         lines.take_back([first])
+        self._number = 0
+
+    def move(self, file: BinaryIO, place: Place) -> None:
+        """Go on at a place; as `Reader.move`."""
+        self._lines.move(file, place)
+        self._number = place.row
 
     def check_texts(self, columns: Iterable[str]) -> None:
         """Accept any: the columns have no types."""
 
     def __iter__(self) -> Iterator[Row]:
-        number = 0
         while (line := self._lines.next()) is not None:
             data = line.data.strip(b" \t\r\n")
             if data or not line.whole:
-                yield _read_line(line, data, number)
-                number += 1
+                yield _read_line(line, data, self._number)
+                self._number += 1
+
+    def spans(self) -> Iterator[Row | Span]:
+        """Yield where the rows begin and end."""
+        for line, start, end, data in self._lines.scan():
+            if data.strip(b" \t\r\n") or len(data) < end - start:
+                yield Span(self._number, line, start, end)
+                self._number += 1
 
 
 def _read_line(line: Line, data: bytes, number: int) -> Row:

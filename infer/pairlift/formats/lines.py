@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections import deque
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from pairlift.errors import InputError
+from pairlift.formats.row import Place
 
 MAX_LINE = 1 << 20  # bytes; a longer line is a row with an error, and is never held whole
 UTF8_BOM = b"\xef\xbb\xbf"
@@ -54,6 +56,7 @@ class LineReader:
         self._source = source
         self._number = 0
         self._offset = 0
+        self._size = 0
         self._returned: deque[Line] = deque()
         first = self._read()
         if first is not None:
@@ -67,6 +70,12 @@ class LineReader:
                 first = dataclasses.replace(first, start=len(UTF8_BOM), data=first.data[len(UTF8_BOM) :])
             self._returned.append(first)
 
+    def move(self, file: BinaryIO, place: Place) -> None:
+        """Go on with a file that is at a place."""
+        self._returned.clear()
+        self._file = file
+        self._number, self._offset = (place.line or 1) - 1, place.start or 0
+
     def next(self) -> Line | None:
         """Return the next line, or None at the end."""
         return self._returned.popleft() if self._returned else self._read()
@@ -75,14 +84,34 @@ class LineReader:
         """Return lines that will be read again."""
         self._returned.extendleft(reversed(lines))
 
+    def scan(self) -> Iterator[tuple[int, int, int, bytes]]:
+        """Yield the lines as they are in `Line`, which takes longer to make: number, start, end and data."""
+        while self._returned:
+            line = self._returned.popleft()
+            yield line.number, line.start, line.end, line.data
+        while data := self._read_data():
+            start, self._offset = self._offset, self._offset + self._size
+            self._number += 1
+            yield self._number, start, self._offset, data
+
     def _read(self) -> Line | None:
+        data = self._read_data()
+        if not data:
+            return None
+        self._number += 1
+        line = Line(self._number, self._offset, self._offset + self._size, data)
+        self._offset = line.end
+        return line
+
+    def _read_data(self) -> bytes:
+        """Return the next line, up to the bound; its whole size is then in `_size`."""
         try:
             data = self._file.readline(MAX_LINE)
-            end = self._offset + len(data)
+            self._size = len(data)
             rest = data
             while len(rest) == MAX_LINE and not rest.endswith(b"\n"):
                 rest = self._file.readline(MAX_LINE)
-                end += len(rest)
+                self._size += len(rest)
         except (EOFError, zlib.error) as error:
             raise InputError(
                 f"{self._source}: cut off or damaged after line {self._number} ({error}); copy the file again"
@@ -92,9 +121,4 @@ class LineReader:
             raise InputError(
                 f"{self._source}: cannot be read after line {self._number} ({reason})", passing=error.errno is not None
             ) from error
-        if not data:
-            return None
-        self._number += 1
-        line = Line(self._number, self._offset, end, data)
-        self._offset = end
-        return line
+        return data

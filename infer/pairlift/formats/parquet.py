@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from pairlift.errors import InputError, RowError, UsageError, first_line
 from pairlift.formats.json_text import show_json
 from pairlift.formats.lines import MAX_LINE
-from pairlift.formats.row import Row, find_repeated
+from pairlift.formats.row import Place, Row, find_repeated
 
 BATCH_ROWS = 64  # few, for a file of a kilobyte may hold rows of megabytes, each the same text
 READ_BYTES = 1 << 20  # of a column at a time, so that a row group need not fit into memory
@@ -56,6 +56,7 @@ class ParquetReader:
         self.schema = self._file.schema_arrow
         self.columns: tuple[str, ...] | None = tuple(self.schema.names)
         self.count: int | None = self._file.metadata.num_rows
+        self._number = 0
         repeated = find_repeated(self.columns)
         if repeated is not None:
             raise UsageError(f"{source}: column {repeated!r} stands twice; rename one")
@@ -76,14 +77,27 @@ class ParquetReader:
                     "with --fields"
                 )
 
+    def move(self, file: BinaryIO, place: Place) -> None:
+        """Go on at a row; the file is the reader's own."""
+        self._number = place.row
+
     def __iter__(self) -> Iterator[Row]:
-        number = 0
-        batches = self._file.iter_batches(BATCH_ROWS, use_threads=False)
+        number, groups = 0, list[int]()
+        for group in range(self._file.num_row_groups):
+            rows = self._file.metadata.row_group(group).num_rows
+            if groups or number + rows > self._number:
+                groups.append(group)
+            else:
+                number += rows
+        batches = self._file.iter_batches(BATCH_ROWS, row_groups=groups, use_threads=False)
         while True:
             try:
                 batch = next(batches, None)
                 if batch is None:
                     return
+                if number + batch.num_rows <= self._number:
+                    number += batch.num_rows
+                    continue
                 rows = self._read_batch(batch, number)
             except self._damage as error:
                 known = isinstance(error, self._arrow.ArrowNotImplementedError)
@@ -92,7 +106,7 @@ class ParquetReader:
                 raise InputError(
                     f"{self._source}: {what} after row {number} ({first_line(error)}); {advice}"
                 ) from error
-            yield from rows
+            yield from rows[max(0, self._number - number) :]
             number += len(rows)
 
     def _read_batch(self, batch: Any, number: int) -> list[Row]:

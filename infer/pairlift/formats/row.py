@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,35 @@ class Row:
     place: int = 0
 
 
+class Span(NamedTuple):
+    """Where a row begins and ends, as `Row` has it, without what is in it."""
+
+    number: int
+    line: int
+    start: int
+    end: int
+    raw: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a row stands in a file, so that reading can begin there.
+
+    Attributes:
+        row: Its number, from 0.
+        line: Its line, from 1; None in Parquet.
+        start: Its first byte, uncompressed; None in Parquet.
+        member: In a compressed file, the first byte of the gzip member or zstd frame that it begins in.
+        skip: Bytes from the beginning of that member to the row, uncompressed.
+    """
+
+    row: int
+    line: int | None = None
+    start: int | None = None
+    member: int = 0
+    skip: int = 0
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
     """The columns of an output: the input's, unchanged and in order, then the added ones.
@@ -58,12 +87,24 @@ class Written:
 
 
 class Reader(Protocol):
-    """Rows of a file, in order; `columns` where the format has a header, `count` where it says how many rows."""
+    """Rows of a file, in order; `columns` where the format has a header, `count` where it says how many rows.
+
+    Text formats also have `spans`: rows without what is in them, where their ends can be found without reading it.
+    """
 
     columns: tuple[str, ...] | None
     count: int | None
 
     def __iter__(self) -> Iterator[Row]: ...
+
+    def move(self, file: BinaryIO, place: Place) -> None:
+        """Go on at a place.
+
+        Args:
+            file: Uncompressed, at the place's first byte.
+            place: The place.
+        """
+        ...
 
     def check_texts(self, columns: Iterable[str]) -> None:
         """Refuse columns whose type is not text; a `UsageError`."""

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Protocol, cast
 from pairlift.digest import sha256_bytes, sha256_file
 from pairlift.errors import StorageError
 from pairlift.staging import sync_directory, write_durably
-from pairlift.storage.url import S3Url, is_remote, parse_url
+from pairlift.storage.url import SCHEME, S3Url, is_remote
 
 PARTIAL = ".partial"  # the end of the names of files that are being written
 
@@ -71,9 +71,10 @@ class Store(Protocol):
 
 
 def open_store(root: str) -> Store:
-    """Return the store of a root that ends in `/`."""
+    """Return the store of a root that ends in `/`; it may be a whole bucket."""
     if is_remote(root):
-        return BucketStore(parse_url(root))
+        bucket, _, key = root.removeprefix(SCHEME).partition("/")
+        return BucketStore(S3Url(bucket=bucket, key=key))
     return DirectoryStore(root)
 
 

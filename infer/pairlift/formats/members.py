@@ -1,0 +1,96 @@
+"""Members: where the gzip members or zstd frames of a file begin, found while it is decompressed."""
+
+from __future__ import annotations
+
+import bisect
+import io
+import zlib
+from typing import Any, BinaryIO
+
+from pairlift.formats.compression import import_zstd
+
+READ = 1 << 18
+GZIP = 31  # zlib's number for a gzip header
+
+
+class MemberStream(io.RawIOBase):
+    """What a compressed file holds, with the places where each of its members begins.
+
+    Attributes:
+        count: Members so far.
+    """
+
+    def __init__(self, file: BinaryIO, compression: str, source: str) -> None:
+        self._file = file
+        self._zstd = import_zstd(source) if compression == ".zst" else None
+        self._damage = self._zstd.ZstdError if self._zstd else zlib.error
+        self._begun: list[int] = []  # uncompressed
+        self._members: list[int] = []  # compressed
+        self._data = b""
+        self._read = self._made = 0
+        self._member: Any = None
+        self.count = 0
+
+    def readable(self) -> bool:
+        """Return that it is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer, and return how many bytes came.
+
+        Raises:
+            EOFError: The file is cut off or damaged.
+        """
+        while self._member is not None or self._begin():
+            piece = self._decompress(len(buffer))
+            if piece:
+                buffer[: len(piece)] = piece
+                self._made += len(piece)
+                return len(piece)
+        return 0
+
+    def find(self, start: int) -> tuple[int, int]:
+        """Return the member that holds an uncompressed byte, by its first byte, and how far into it that byte is.
+
+        Earlier bytes are not asked for again.
+        """
+        at = bisect.bisect_right(self._begun, start) - 1
+        del self._begun[:at], self._members[:at]
+        return self._members[0], start - self._begun[0]
+
+    def _fill(self) -> None:
+        self._data = self._file.read(READ)
+        self._read += len(self._data)
+
+    def _begin(self) -> bool:
+        """Begin a member, and return whether there is one; padding after the last is passed over."""
+        while True:
+            self._data = self._data.lstrip(b"\0")
+            if self._data:
+                break
+            self._fill()
+            if not self._data:
+                return False
+        self._member = self._zstd.ZstdDecompressor() if self._zstd else zlib.decompressobj(GZIP)
+        self._begun.append(self._made)
+        self._members.append(self._read - len(self._data))
+        self.count += 1
+        return True
+
+    def _decompress(self, most: int) -> bytes:
+        """Return some bytes of the member, perhaps none."""
+        member = self._member
+        if not self._data and (self._zstd is None or member.needs_input):
+            self._fill()
+        fed = self._data
+        try:
+            piece: bytes = member.decompress(fed, most)
+        except self._damage as error:
+            raise EOFError(str(error)) from error
+        if member.eof:
+            self._data, self._member = member.unused_data, None
+        else:
+            self._data = b"" if self._zstd else member.unconsumed_tail
+            if not piece and not fed and (self._zstd is None or member.needs_input):
+                raise EOFError("the file ends in the middle of it")
+        return piece
