@@ -81,8 +81,8 @@ class Work:
 
     def _do_event(self, event: ObjectEvent, sender: Sender | None) -> list[dict[str, Any]]:
         """Do the jobs of an event's objects, all of them whatever becomes of each; then raise the first error."""
-        for other in event.others:
-            self._entry.ignore(other)
+        for what in event.others:
+            self._entry.ignore(what)
         done: list[dict[str, Any]] = []
         errors: list[Exception] = []
         for i, found in enumerate(event.created):
@@ -93,8 +93,8 @@ class Work:
                     done.append(self._do_or_send(job, sender, i))
             except Exception as error:
                 errors.append(error)
-        for error in errors[1:]:
-            self._entry.fail(error)
+        for other in errors[1:]:
+            self._entry.fail(other)
         if errors:
             raise errors[0]
         return done
