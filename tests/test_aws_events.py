@@ -255,6 +255,7 @@ def test_an_object_of_another_format_is_an_error(key: str) -> None:
         ("a.csv.rejects.jsonl", "an output"),
         ("day/a.csv.job/00000000.part", "a job's journal"),
         ("a.csv.job/journal.jsonl", "a job's journal"),
+        ("parts.jsonl/_job/000000000000.rejects", "a job's journal"),
     ],
 )
 def test_what_jobs_write_is_no_input(key: str, reason: str) -> None:
