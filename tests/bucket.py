@@ -14,9 +14,11 @@ import pytest
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
-# What is done with a request, by its method, path and query, and number: "500", "503", "reset" (before it is passed on),
+# What is done with a request, by its method, path and query, and number: "500", "503", "403", "reset" (before it is passed on),
 # "lost" (it is carried out, and the answer is not given), "cut" (half of the answer), "hold" (never answered), or nothing.
 Fault = Callable[[str, str, int], str]
+
+CODES = {"500": "InternalError", "503": "SlowDown", "403": "AccessDenied"}
 
 
 class Proxy(ThreadingHTTPServer):
@@ -45,6 +47,7 @@ class Proxy(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or an answer's body waits 40 ms for its head to be acknowledged
     server: Proxy
 
     def _answer(self) -> None:
@@ -58,8 +61,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in ("reset", "hold"):
             self._hang_up()
             return
-        if fault in ("500", "503"):
-            code = "SlowDown" if fault == "503" else "InternalError"
+        if fault in CODES:
+            code = CODES[fault]
             self._send(int(fault), {}, f"<Error><Code>{code}</Code><Message>made to fail</Message></Error>".encode())
             return
         connection = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)

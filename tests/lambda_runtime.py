@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -61,26 +61,38 @@ class LambdaRuntime:
 
     Attributes:
         init_error: What the function said when it could not be loaded, or None.
+        started: When the process was started, by `time.monotonic`.
+        ready: When it first asked for an event, or None.
     """
 
     def __init__(
-        self, path: str, environment: Mapping[str, str], task_root: Path, handler: str = "pairlift.aws.handler"
+        self,
+        path: str,
+        environment: Mapping[str, str],
+        task_root: Path,
+        handler: str = "pairlift.aws.handler",
+        python: str = sys.executable,
+        under: Sequence[str] = (),
     ) -> None:
         """Prepare a container.
 
         Args:
-            path: PYTHONPATH of the function, beside what this interpreter has.
+            path: PYTHONPATH of the function, beside what the interpreter has.
             environment: Its environment; of this process it gets PATH alone.
             task_root: The working directory, and LAMBDA_TASK_ROOT.
             handler: What is called.
+            python: The interpreter.
+            under: A command that becomes the interpreter, given its command line: `taskset 1`.
         """
         self.init_error: Answer | None = None
+        self.started = 0.0
+        self.ready: float | None = None
         self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._answers: dict[str, Answer] = {}
         self._come = threading.Condition()
         self._server = Server(("127.0.0.1", 0), self._make_api())
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed at the end of the container
-        self._command = [sys.executable, "-m", "awslambdaric", handler]
+        self._command = [*under, python, "-m", "awslambdaric", handler]
         self._task_root = task_root
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -92,11 +104,13 @@ class LambdaRuntime:
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.11",
             "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "eu-west-1",
             **environment,
         }
 
     def __enter__(self) -> LambdaRuntime:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self.started = time.monotonic()
         self._process = subprocess.Popen(
             self._command, cwd=self._task_root, env=self._environment, stdout=self._log, stderr=self._log
         )
@@ -105,15 +119,18 @@ class LambdaRuntime:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.wait()
+        self.kill()
         self._waiting.put(None)
         self._server.shutdown()
         self._server.server_close()
         self._log.close()
 
     def invoke(self, event: object, seconds: float = 30.0) -> Answer:
-        """Invoke the function and return its answer.
+        """Invoke the function and return its answer; arguments as `send`."""
+        return self.wait(self.send(event, seconds))
+
+    def send(self, event: object, seconds: float = 30.0) -> str:
+        """Invoke the function, and return the name of the invocation.
 
         Args:
             event: JSON values, or bytes as they are.
@@ -122,8 +139,32 @@ class LambdaRuntime:
         request_id = str(uuid.uuid4())
         payload = event if isinstance(event, bytes) else json.dumps(event).encode()
         self._waiting.put({"id": request_id, "payload": payload, "deadline": int(1000 * (time.time() + seconds))})
+        return request_id
+
+    def wait(self, request_id: str) -> Answer:
+        """Return the answer of an invocation.
+
+        Raises:
+            RuntimeError: The container has ended, or does not answer.
+        """
         self._wait(lambda: request_id in self._answers)
         return self._answers.pop(request_id)
+
+    def kill(self) -> None:
+        """End the container at once."""
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def wait_until_ready(self) -> float:
+        """Return the seconds from the process's start until it asked for its first event."""
+        self._wait(lambda: self.ready is not None)
+        assert self.ready is not None
+        return self.ready - self.started
 
     def wait_for_init_error(self) -> tuple[str, str]:
         """Return the type and the message of the error that the function could not be loaded by."""
@@ -148,6 +189,11 @@ class LambdaRuntime:
                 if (ended and not self._come.wait_for(come, 0.5)) or time.monotonic() > until:
                     raise RuntimeError(f"the function {'ended' if ended else 'does not answer'}: {self.read_log()}")
 
+    def _note_ready(self) -> None:
+        with self._come:
+            self.ready = self.ready or time.monotonic()
+            self._come.notify_all()
+
     def _take(self, name: str, payload: bytes) -> None:
         *_, request_id, what = name.split("/")
         answer = Answer(request_id=request_id, payload=payload, failed=what == "error")
@@ -164,9 +210,11 @@ class LambdaRuntime:
 
         class Api(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or an answer's body waits 40 ms for its head to be acknowledged
 
             def do_GET(self) -> None:
                 """Give the next invocation, when there is one."""
+                runtime._note_ready()
                 found = runtime._waiting.get() if self.path == f"{API}/invocation/next" else None
                 if found is None:
                     self._answer(404, b"")

@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import SMALL_BUNDLE, Run, run_pairlift
+from lambda_function import PYTHON
 from pairlift.deploy import package
 from pairlift.deploy.archive import MOST_UNZIPPED, MOST_ZIPPED, write_zip
 from pairlift.deploy.target import RUNTIMES, Target
@@ -26,20 +26,6 @@ WITHOUT_BUNDLE = 97_000_000  # so that BERT tiny's graph of 17.6 MB and its voca
 AARCH64 = 183  # e_machine of an ELF file
 
 
-def find_python() -> str | None:
-    """Return an interpreter of a version that Lambda has, if there is one here."""
-    named = [sys.executable, *(shutil.which(f"python{version}") for version in RUNTIMES)]
-    managed = sorted((Path.home() / ".pyenv/versions").glob("3.*/bin/python"))
-    for command in (*named, *managed):
-        asked = command and subprocess.run(
-            [command, "-c", "import sys; print(*sys.version_info[:2], sep='.')"], capture_output=True, text=True
-        )
-        if asked and asked.stdout.strip() in RUNTIMES:
-            return str(command)
-    return None
-
-
-PYTHON = find_python()
 needs_python = pytest.mark.skipif(PYTHON is None, reason=f"no Python {' or '.join(RUNTIMES)} here, which a zip is for")
 
 

@@ -109,7 +109,7 @@ class StoreDestination:
     def remove_finished(self, identity: Identity) -> None:
         """Remove what a death after the commit, or one who came second, has left."""
         remove_parts(self._store, self._layout)
-        self._store.tidy([self._last, self._rejects])
+        self._store.tidy({self._last, self._manifest, self._rejects})
 
     @contextlib.contextmanager
     def open(self, identity: Identity, restart: bool, resumable: bool) -> Iterator[PartsJournal]:
@@ -129,7 +129,7 @@ class StoreDestination:
             made = self._make(journal, identity, writer, labels, last_run)
         except (StorageError, ChangedError, DestinationError) as error:
             made = self._find_twin(identity, error)
-        self._store.tidy([self._last, self._rejects])
+        self._store.tidy({self._last, self._manifest, self._rejects})
         return made
 
     def _make(

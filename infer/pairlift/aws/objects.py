@@ -11,17 +11,19 @@ from pairlift.aws.shape import quote
 from pairlift.errors import UsageError
 from pairlift.formats import DELIMITERS, PARQUET, format_of
 from pairlift.formats.compression import SUFFIXES
+from pairlift.storage.url import S3Url
 
 _COMPRESSED = "|".join(map(re.escape, SUFFIXES))
 _TEXT = "|".join(map(re.escape, (*DELIMITERS, ".jsonl")))
 _ENDING = re.compile(rf"(({_TEXT})({_COMPRESSED})?|{re.escape(PARQUET)})\Z", re.IGNORECASE | re.ASCII)
 MARK = ".scores"  # before the extensions of an output that stands beside its input
 BESIDE_OUTPUTS = (".manifest.json", ".rejects.jsonl")
-JOURNALS = ".job"
+JOURNALS = ".job"  # the end of a folder's name,
+PREFIX_JOURNALS = "_job"  # or all of it, under a prefix of parts
 
 
 def explain_ignored(found: StoredObject, settings: Settings) -> str | None:
-    """Return why an object is not scored, or None when it is.
+    """Return why an object is not scored by its name, or None when it is.
 
     Outputs of ours are not: each would make another event, and another output, for ever.
 
@@ -38,12 +40,26 @@ def explain_ignored(found: StoredObject, settings: Settings) -> str | None:
                 "stand in its place; expected another bucket, or a prefix"
             )
         return "under PAIRLIFT_OUTPUT"
-    if any(folder.endswith(JOURNALS) for folder in folders):
+    if any(folder.endswith(JOURNALS) or folder == PREFIX_JOURNALS for folder in folders):
         return "a job's journal"
     ending = _ENDING.search(name)
     if name.endswith(BESIDE_OUTPUTS) or (ending and name[: ending.start()].endswith(MARK)):
         return "an output"
     return None
+
+
+def explain_marked(found: StoredObject) -> str | None:
+    """Return why an object that is there is not scored, or None when it is: a job's own may have any name.
+
+    Raises:
+        UsageError: No name of an object.
+        StorageError: It is not known what it is.
+    """
+    from pairlift.storage.store import BucketStore
+
+    check_url(found.url, "the object")
+    there = BucketStore(S3Url(bucket=found.bucket, key="")).look(found.key)
+    return "made by a job" if there is not None and there.job else None
 
 
 def make_job(found: StoredObject, settings: Settings) -> ObjectJob:

@@ -70,6 +70,8 @@ class Queue:
 def _find_url(client: Any, where: re.Match[str] | None) -> str:
     assert where is not None, "an ARN or a URL"
     found = client.get_queue_url(QueueName=where["name"], QueueOwnerAWSAccountId=where["account"])
+    if "QueueUrl" not in found:  # JSON that breaks off is nothing to botocore
+        raise ValueError("the answer that names the queue broke off")
     return str(found["QueueUrl"])
 
 

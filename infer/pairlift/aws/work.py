@@ -6,10 +6,10 @@ import dataclasses
 from typing import Any
 
 from pairlift.aws.deadline import Deadline
-from pairlift.aws.events import Batch, Message, ObjectEvent, read_message
+from pairlift.aws.events import Batch, Message, ObjectEvent, StoredObject, read_message
 from pairlift.aws.jobs import ObjectJob, describe_job, run_job
 from pairlift.aws.log import LogEntry
-from pairlift.aws.objects import explain_ignored, make_job
+from pairlift.aws.objects import explain_ignored, explain_marked, make_job
 from pairlift.aws.queue import Queue
 from pairlift.aws.settings import Settings
 from pairlift.errors import Unfinished, UsageError
@@ -56,9 +56,7 @@ class Work:
         """
         queue = Queue(url=self._settings.queue) if self._settings.queue else None
         sender = Sender(queue=queue, name=self._entry.request_id) if queue else None
-        with self._entry.stage("parse"):
-            jobs = self._find_jobs(event)
-        return {"jobs": self._do_all(jobs, sender)}
+        return {"jobs": self._do_event(event, sender)}
 
     def do_batch(self, batch: Batch) -> dict[str, Any]:
         """Do the jobs of messages, and return those that failed; the others are deleted by that."""
@@ -74,35 +72,25 @@ class Work:
     def _do_message(self, message: Message) -> None:
         with self._entry.stage("parse"):
             asked = read_message(message)
-            jobs = [asked] if isinstance(asked, ObjectJob) else self._find_jobs(asked)
         queue = Queue(url=self._settings.queue, arn=message.queue, group=message.group)
-        self._do_all(jobs, Sender(queue=queue, name=message.id))
+        sender = Sender(queue=queue, name=message.id)
+        if isinstance(asked, ObjectJob):
+            self._do_or_send(asked, sender, 0)
+        else:
+            self._do_event(asked, sender)
 
-    def _find_jobs(self, event: ObjectEvent) -> list[ObjectJob]:
-        """Return the jobs of the objects that are inputs."""
-        for other in event.others:
-            self._entry.ignore(other)
-        jobs = []
-        for found in event.created:
-            reason = explain_ignored(found, self._settings)
-            if reason:
-                self._entry.ignore(f"{found.url}: {reason}")
-            else:
-                jobs.append(make_job(found, self._settings))
-        return jobs
-
-    def _do_all(self, jobs: list[ObjectJob], sender: Sender | None) -> list[dict[str, Any]]:
-        """Do jobs, all of them whatever becomes of each; then raise the first error."""
+    def _do_event(self, event: ObjectEvent, sender: Sender | None) -> list[dict[str, Any]]:
+        """Do the jobs of an event's objects, all of them whatever becomes of each; then raise the first error."""
+        for what in event.others:
+            self._entry.ignore(what)
         done: list[dict[str, Any]] = []
         errors: list[Exception] = []
-        for i, job in enumerate(jobs):
+        for i, found in enumerate(event.created):
             try:
-                outcome = self._do_or_send(job, sender, i)
-                done.append(
-                    {"input": job.input, "output": job.output, "continued": True}
-                    if outcome is None
-                    else describe_job(job, outcome)
-                )
+                with self._entry.stage("parse"):
+                    job = self._find_job(found)
+                if job is not None:
+                    done.append(self._do_or_send(job, sender, i))
             except Exception as error:
                 errors.append(error)
         for other in errors[1:]:
@@ -111,19 +99,27 @@ class Work:
             raise errors[0]
         return done
 
-    def _do_or_send(self, job: ObjectJob, sender: Sender | None, number: int) -> Outcome | None:
-        """Return what became of a job, or None when it was sent on, which is done only where that brings it further."""
+    def _find_job(self, found: StoredObject) -> ObjectJob | None:
+        """Return the job of an object, or None when it is no input."""
+        reason = explain_ignored(found, self._settings) or explain_marked(found)
+        if reason:
+            self._entry.ignore(f"{found.url}: {reason}")
+            return None
+        return make_job(found, self._settings)
+
+    def _do_or_send(self, job: ObjectJob, sender: Sender | None, number: int) -> dict[str, Any]:
+        """Return what became of a job; it is sent on only where that brings it further."""
         rows = 0
         if self._deadline.may_begin():
             try:
-                return self._run(job)
+                return describe_job(job, self._run(job))
             except Unfinished as error:
                 rows = error.rows
         if sender is None:
             raise _advise(job, rows)
         sender.queue.send(job.dump(), f"{sender.name} {number}")
         self._entry.send_on(f"{job.input}: {rows} rows are done")
-        return None
+        return {"input": job.input, "output": job.output, "continued": True}
 
     def _run(self, job: ObjectJob) -> Outcome:
         """Do a job.
