@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 RUN ?= out/run
 BUNDLE ?= out/bundle
 MINUTES ?= 60
+LAMBDA_BUNDLE = $(if $(filter file,$(origin BUNDLE)),tests/data/bundle,$(BUNDLE))
 
 .DEFAULT_GOAL := help
-.PHONY: help export test lint bench crash faults races memory soak format clean
+.PHONY: help export test lint bench crash faults races memory soak lambda-faults lambda-hard lambda-trace bench-lambda format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 18
@@ -70,6 +71,18 @@ memory: $(VENV)/installed ## Peak memory against ten times the rows, and against
 
 soak: $(VENV)/installed ## Kill and resume jobs at random for an hour; MINUTES=15 for less
 	$(BIN)/python benchmarks/soak.py $(MINUTES)
+
+lambda-faults: $(VENV)/installed ## Kill, duplicate, throttle and cut off containers of the function at random
+	PYTHONPATH=tests $(BIN)/python tests/sweeps/lambda_faults.py 150
+
+lambda-hard: $(VENV)/installed ## The function read-only, 512 MB, one processor, no network (needs root); yours with BUNDLE=bundle
+	PYTHONPATH=tests $(BIN)/python tests/sweeps/lambda_hard.py $(LAMBDA_BUNDLE)
+
+lambda-trace: $(VENV)/installed ## See that the function writes nothing and reaches nobody (needs strace); yours with BUNDLE=bundle
+	PYTHONPATH=tests $(BIN)/python tests/sweeps/lambda_trace.py $(LAMBDA_BUNDLE)
+
+bench-lambda: $(VENV)/installed ## Cold and warm times of the function on this machine; BUNDLE=bundle
+	PYTHONPATH=tests $(BIN)/python benchmarks/lambda.py $(BUNDLE)
 
 bench: $(VENV)/installed .venv-peers/installed ## Measure beside sentence-transformers, optimum and others (an hour)
 	$(BIN)/python benchmarks/peers.py tiny

@@ -67,12 +67,14 @@ class Code:
         return LambdaRuntime(path, {"HOME": "/nonexistent", **environment}, self.task, python=self.python)
 
 
-def build_code(folder: Path, bundle: Path, python: str) -> Code:
+def build_code(folder: Path, bundle: Path, python: str, variant: str = "fp32") -> Code:
     """Build the zip of a bundle for an interpreter, unpack it, and install what Lambda has beside it."""
     build = [sys.executable, "-m", "pairlift", "lambda", "build", str(bundle), str(folder / "function.zip")]
     sources = os.pathsep.join(str(ROOT / name) for name in SOURCES)
     environment = {**os.environ, "PYTHONPATH": sources}
-    subprocess.run([*build, "--python", python], env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*build, "--python", python, "--variant", variant], env=environment, check=True, stdout=subprocess.DEVNULL
+    )
     with zipfile.ZipFile(folder / "function.zip") as archive:
         archive.extractall(folder / "task")
     requirements = ROOT / "infer/pairlift/deploy/requirements.txt"

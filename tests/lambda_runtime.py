@@ -61,6 +61,7 @@ class LambdaRuntime:
 
     Attributes:
         init_error: What the function said when it could not be loaded, or None.
+        api: The address of the Runtime API.
         started: When the process was started, by `time.monotonic`.
         ready: When it first asked for an event, or None.
     """
@@ -91,6 +92,7 @@ class LambdaRuntime:
         self._answers: dict[str, Answer] = {}
         self._come = threading.Condition()
         self._server = Server(("127.0.0.1", 0), self._make_api())
+        self.api = f"127.0.0.1:{self._server.server_port}"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed at the end of the container
         self._command = [*under, python, "-m", "awslambdaric", handler]
         self._task_root = task_root
@@ -99,7 +101,7 @@ class LambdaRuntime:
             "PYTHONPATH": path,
             "PYTHONDONTWRITEBYTECODE": "1",
             "LAMBDA_TASK_ROOT": str(task_root),
-            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._server.server_port}",
+            "AWS_LAMBDA_RUNTIME_API": self.api,
             "AWS_LAMBDA_FUNCTION_NAME": "pairlift",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.11",

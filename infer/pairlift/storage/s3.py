@@ -16,6 +16,7 @@ from pairlift.errors import PairliftError, StorageError, UsageError
 
 # Five tries after the first, each waiting longer: a bucket that throttles is waited for some seconds, not for ever.
 ATTEMPTS = 6
+CONNECTIONS = 16  # kept open: as many threads read a job's parts; boto3 warns of each one more
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
 ABSENT = ("NoSuchKey", "404", "NotFound")
@@ -53,7 +54,11 @@ def _client() -> Any:
         raise UsageError('s3:// needs: pip install "pairlift[s3]"') from None
     from botocore.exceptions import BotoCoreError
 
-    options: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
+    options: dict[str, Any] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": READ_SECONDS,
+        "max_pool_connections": CONNECTIONS,
+    }
     if not {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys():
         options["retries"] = {"mode": "standard", "total_max_attempts": ATTEMPTS}
     try:
