@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from pairlift.errors import ChangedError, DestinationError, RecordError
 from pairlift.identity import Identity
 from pairlift.journal import Entry
 from pairlift.keeper import Layout, PartsKeeper, read_entry
+from pairlift.storage import is_remote
 from pairlift.storage.store import Store
 
 READERS = 16  # entries asked for at once: each takes a round trip
@@ -36,7 +38,8 @@ class PartsJournal:
 
     def __init__(self, store: Store, layout: Layout, mark: str, entries: list[Entry]) -> None:
         self._store, self._layout = store, layout
-        self._keeper = PartsKeeper(root=store.root, layout=layout, mark=mark)
+        root = store.root if is_remote(store.root) else f"{Path(store.root).absolute()}/"
+        self._keeper = PartsKeeper(root=root, layout=layout, mark=mark)
         self.mark = mark
         self.entries: list[Entry] = []
         self.tally = Tally()
