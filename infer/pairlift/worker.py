@@ -82,7 +82,7 @@ def run_descriptor(
             return []
         task = Task(
             source=source, stamp=descriptor.stamp, found=found, written=written, fields=fields, raw=raw,
-            keeper=where.join(identity),
+            keeper=where.join(identity), runtime=identity.runtime,
         )  # fmt: skip
         with contextlib.closing(Worker(scorer, task)) as worker:
             return list(worker.run([descriptor]))
