@@ -267,7 +267,7 @@ def test_ray_makes_what_the_local_engine_makes_of_every_format_and_size(
             assert found == expected, case
 
 
-@pytest.mark.parametrize("place", ["file", "prefix"])
+@pytest.mark.parametrize("place", [pytest.param("file", marks=pytest.mark.slow), "prefix"])
 def test_a_worker_that_is_killed_is_begun_again(scorer: Scorer, shared: Shared, tmp_path: Path, place: str) -> None:
     source = write_pairs(tmp_path / "in.jsonl.gz", 200, {40: f"once {place}", 150: f"once {place}2"})
     expected = make_expected(scorer, source, "out.jsonl")
@@ -286,6 +286,7 @@ def test_a_worker_that_is_killed_is_begun_again(scorer: Scorer, shared: Shared, 
         assert sorted(set(keys) - set(parts_there)) == ["parts/manifest.json", "parts/rejects.jsonl"]
 
 
+@pytest.mark.slow
 def test_a_chunk_that_kills_each_worker_ends_the_job_and_what_is_done_is_kept(
     scorer: Scorer, shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +302,7 @@ def test_a_chunk_that_kills_each_worker_ends_the_job_and_what_is_done_is_kept(
     assert digests(output) == make_expected(scorer, source, output.name)
 
 
+@pytest.mark.slow
 def test_a_chunk_that_takes_too_long_ends_the_job_and_the_local_engine_goes_on(
     scorer: Scorer, shared: Shared, tmp_path: Path
 ) -> None:
@@ -315,6 +317,7 @@ def test_a_chunk_that_takes_too_long_ends_the_job_and_the_local_engine_goes_on(
     assert digests(output) == make_expected(scorer, source, output.name)
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_is_followed_by_another(scorer: Scorer, shared: Shared, tmp_path: Path) -> None:
     source, output = write_pairs(tmp_path / "in.csv", 120, {70: "hold driver"}), tmp_path / "out.csv"
     (shared.spoil / "driver").touch()
@@ -344,6 +347,7 @@ def test_two_drivers_at_once_make_one_output(scorer: Scorer, shared: Shared, tmp
     assert b"".join(part.read_bytes() for part in parts) == (tmp_path / "calm/out.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_sigint_ends_the_command_while_a_chunk_hangs_and_the_same_command_goes_on_through_a_client(
     scorer: Scorer, shared: Shared, tmp_path: Path
 ) -> None:
@@ -365,6 +369,7 @@ def test_sigint_ends_the_command_while_a_chunk_hangs_and_the_same_command_goes_o
     assert digests(output) == make_expected(scorer, source, output.name)
 
 
+@pytest.mark.slow
 def test_an_input_that_changes_under_work_is_noticed(scorer: Scorer, shared: Shared, tmp_path: Path) -> None:
     source, output = write_pairs(tmp_path / "in.jsonl", 100, {50: "hold change"}), tmp_path / "out.jsonl"
     (shared.spoil / "change").touch()
@@ -379,6 +384,7 @@ def test_an_input_that_changes_under_work_is_noticed(scorer: Scorer, shared: Sha
     assert not output.exists()
 
 
+@pytest.mark.slow
 def test_too_many_rejects_end_the_job(scorer: Scorer, shared: Shared, tmp_path: Path) -> None:
     source, output = write_pairs(tmp_path / "in.jsonl", 200), tmp_path / "out.jsonl"
     for run in (None, Cluster(workers=1).run):
@@ -389,6 +395,7 @@ def test_too_many_rejects_end_the_job(scorer: Scorer, shared: Shared, tmp_path: 
         shutil.rmtree(output.with_name("out.jsonl.job"))
 
 
+@pytest.mark.slow
 def test_a_bundle_that_a_worker_finds_otherwise_is_refused(shared: Shared, bundle: Path, tmp_path: Path) -> None:
     source = write_pairs(tmp_path / "in.jsonl", 20)
     scorer = Scorer.open(bundle, threads=1)
@@ -399,6 +406,7 @@ def test_a_bundle_that_a_worker_finds_otherwise_is_refused(shared: Shared, bundl
     scorer.close()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done_is_said_before_a_worker_begins(
     scorer: Scorer, shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -415,6 +423,7 @@ def test_what_cannot_be_done_is_said_before_a_worker_begins(
         score_file(scorer, str(source), output, run=Cluster().run)
 
 
+@pytest.mark.slow
 def test_a_command_that_cannot_be_done_says_so_in_one_line(tmp_path: Path) -> None:
     source = write_pairs(tmp_path / "in.csv", 10)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -429,6 +438,7 @@ def test_a_command_that_cannot_be_done_says_so_in_one_line(tmp_path: Path) -> No
         assert finish(process) == (2, "", f"error: {message}\n")
 
 
+@pytest.mark.slow
 def test_without_an_address_a_ray_of_its_own_comes_and_goes(scorer: Scorer, tmp_path: Path) -> None:
     source, output = write_pairs(tmp_path / "in.jsonl", 20), tmp_path / "out.jsonl"
     expected = make_expected(scorer, source, output.name)
