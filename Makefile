@@ -8,7 +8,7 @@ MINUTES ?= 60
 LAMBDA_BUNDLE = $(if $(filter file,$(origin BUNDLE)),tests/data/bundle,$(BUNDLE))
 
 .DEFAULT_GOAL := help
-.PHONY: help export test lint bench crash faults races memory soak lambda-faults lambda-hard lambda-trace bench-lambda format clean
+.PHONY: help export test conformance lint bench bench-lambda crash faults races memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 22
@@ -42,7 +42,10 @@ else
 endif
 
 test: $(VENV)/installed ## Run the tests
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not slow'
+
+conformance: $(VENV)/installed ## Hold the local engine, Ray and the function to the same bytes, and to the same deaths
+	$(BIN)/python -m pytest tests/test_conformance.py tests/test_lambda_jobs.py tests/test_lambda_build.py
 
 lint: $(VENV)/installed ## Run ruff and mypy
 	$(BIN)/ruff check .
@@ -65,6 +68,9 @@ faults: $(VENV)/installed ## Have storage fail at every such call, be full, be r
 
 races: $(VENV)/installed ## Two jobs on one output, and inputs that change, 200 rounds
 	$(BIN)/python tests/sweeps/races.py 200
+
+ray-deaths: $(VENV)/installed ## Kill the workers and drivers of Ray jobs at random, 30 rounds, and resume them
+	$(BIN)/python tests/sweeps/ray_deaths.py 30
 
 memory: $(VENV)/installed ## Peak memory against ten times the rows, and against hostile files
 	$(BIN)/python tests/sweeps/memory.py

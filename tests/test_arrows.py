@@ -22,6 +22,7 @@ HEAVY = {
     "onnx",
     "tensorflow_datasets",
     "pyarrow",
+    "ray",
     "boto3",
     "botocore",
 }
@@ -29,7 +30,7 @@ RUNNER = {"numpy", "onnxruntime", "tokenizers", "orjson", "click", "tqdm"}
 PACKAGES = {
     "infer/pairlift": RUNNER
     # after the first, those that a function imports, for an extra
-    | {"pairlift", "backports", "compression", "pyarrow", "boto3", "botocore"},
+    | {"pairlift", "backports", "compression", "pyarrow", "boto3", "botocore", "ray"},
     "training/pairlift_training": RUNNER
     | {"pairlift", "pairlift_training", "keras", "keras_hub", "jax", "matplotlib", "tensorflow_datasets"},
     "export/pairlift_export": RUNNER

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus, unquote
 
+import orjson
 import pytest
 from bucket import Bucket, Proxy, moto_port, serve_proxy
 from conftest import SMALL_BUNDLE
@@ -32,6 +33,8 @@ from lambda_queue import MessageQueue
 from lambda_runtime import LambdaRuntime
 from pairlift import Scorer, chunk
 from pairlift.job import score_file
+from pairlift.plan import plan_file
+from pairlift.storage import s3
 
 __all__ = ["moto_port"]
 ROWS = 100  # seven chunks of 16
@@ -231,6 +234,36 @@ def test_a_bad_row_is_rejected_and_too_many_fail_the_job(
 def queue_body(job: dict[str, Any], most: str) -> str:
     """Return a message's body with another bound."""
     return json.dumps({**job, "max_rejects": most})
+
+
+def test_chunks_that_are_asked_for_one_by_one_are_put_together_by_the_job(
+    bucket: Bucket, queue: MessageQueue, container: LambdaRuntime, expect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("in.jsonl", make_rows(".jsonl"))
+    expected, whole = expect("in.jsonl", make_rows(".jsonl")), ask(bucket, "in.jsonl", "out.jsonl")
+    for name, value in bucket.environment.items():
+        monkeypatch.setenv(name, value)
+    s3._client.cache_clear()
+    plan = [json.loads(orjson.dumps(descriptor)) for descriptor in plan_file(bucket.url("in.jsonl"))]
+    s3._client.cache_clear()
+    for line in reversed(plan):
+        answer = container.invoke({**whole, "chunk": line})
+        assert (answer.value["rows"], answer.value["finished"]) == (line["rows"], False), answer.payload
+    for spoilt, message in (
+        ({**plan[0], "rows": "many"}, "found str 'many', expected int; expected a line of: pairlift plan INPUT"),
+        ({**plan[0], "rows": 0}, "with 0 rows from 0, expected a line of: pairlift plan s3://"),
+        ({**plan[0], "rows": 5}, "the rows from 0 on are not where the plan says; make the plan again"),
+        ({**plan[0], "stamp": {**plan[0]["stamp"], "etag": "other"}}, "the job began otherwise: input etag"),
+        ({**plan[0], "rows": 10**30}, "expected a line of: pairlift plan INPUT"),
+    ):
+        answer = container.invoke({**whole, "chunk": spoilt})
+        assert answer.failed, answer.payload
+        assert message in answer.error[1], answer.error
+    answer = container.invoke(whole)
+    assert (answer.value["rows"], answer.value["finished"]) == (ROWS, False)
+    assert container.read_entries()[-1]["rows"] == 0, "every chunk was done before"
+    check_result(bucket, "in.jsonl", "out.jsonl", expected)
+    assert container.invoke({**whole, "chunk": plan[0]}).value["finished"] is True
 
 
 def test_broken_events_and_jobs_fail_alone_and_by_name(

@@ -80,8 +80,9 @@ def score(
     most = parse_most_rejects(max_rejects) if max_rejects is not None else None
     run: Engine = run_here
     if engine == "ray":
-        from pairlift.ray_engine import Cluster
+        from pairlift.ray_engine import Cluster, check_ends
 
+        check_ends(source, output)
         run = Cluster(threads=threads or 1, workers=workers, seconds=chunk_seconds).run
     elif workers:
         raise UsageError("--workers: is for --engine ray; here it is --threads")

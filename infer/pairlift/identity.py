@@ -81,7 +81,7 @@ def identify(
         raw: Whether rejected records are kept.
         one_machine: Whether the job is done by one machine alone.
     """
-    runtime = _read_runtime(found, written)
+    runtime = read_runtime(found, written)
     return Identity(
         input=printable(Path(source).name),
         input_size=stamp.size,
@@ -98,7 +98,7 @@ def identify(
     )
 
 
-def _read_runtime(*used: Format) -> dict[str, str]:
+def read_runtime(*used: Format) -> dict[str, str]:
     """Return the versions that decide an output's bytes, and the processor's name."""
     packages = ["onnxruntime", "tokenizers", "numpy", "orjson"]
     packages += ["pyarrow"] if any(f.kind == PARQUET for f in used) else []

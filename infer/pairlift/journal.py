@@ -87,7 +87,7 @@ class Journal:
     @property
     def keeper(self) -> FileKeeper:
         """What makes its chunks durable."""
-        return FileKeeper(path=self.path)
+        return FileKeeper(path=self.path.absolute())
 
     def note(self, entry: Entry) -> None:
         """Say of a chunk, which is durable, that it is done, when all before it are."""

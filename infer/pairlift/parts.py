@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from pairlift.errors import ChangedError, DestinationError, RecordError
 from pairlift.identity import Identity
 from pairlift.journal import Entry
 from pairlift.keeper import Layout, PartsKeeper, read_entry
+from pairlift.storage import is_remote
 from pairlift.storage.store import Store
 
 READERS = 16  # entries asked for at once: each takes a round trip
@@ -114,10 +116,12 @@ def open_parts(store: Store, layout: Layout, identity: Identity, restart: bool, 
 def join_parts(store: Store, layout: Layout, identity: Identity, resumable: bool = True) -> PartsKeeper:
     """Return what makes a job's chunks durable, beside whoever else is at work on it; as `open_parts`."""
     mark = mark_of(identity) if resumable else sha256_bytes(record.dump(identity) + uuid4().bytes)
+    # In other processes, on other machines, a relative path would be another directory.
+    root = store.root if is_remote(store.root) else f"{Path(store.root).absolute()}/"
     where, found = store.root + layout.job, None
     while found is None:  # what has just been there goes when the job is done
         if store.create(layout.job, record.dump(identity), mark):
-            return PartsKeeper(root=store.root, layout=layout, mark=mark)
+            return PartsKeeper(root=root, layout=layout, mark=mark)
         found = store.read(layout.job)
     if not resumable:
         raise DestinationError(f"{where}: another job is at work here; wait for it, or choose another name")
@@ -128,7 +132,7 @@ def join_parts(store: Store, layout: Layout, identity: Identity, resumable: bool
     changed = began.difference(identity)
     if changed:
         raise ChangedError(f"{where}: the job began otherwise: {changed}; undo that, or --restart to begin again")
-    return PartsKeeper(root=store.root, layout=layout, mark=mark)
+    return PartsKeeper(root=root, layout=layout, mark=mark)
 
 
 def remove_parts(store: Store, layout: Layout, parts: bool = False) -> None:

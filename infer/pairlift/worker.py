@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from pairlift import formats
@@ -33,6 +33,7 @@ class Task:
         fields: As the option `--fields`.
         raw: Whether rejected records are kept.
         keeper: Makes chunks durable.
+        runtime: Versions of what computes where the job began.
     """
 
     source: str
@@ -42,6 +43,7 @@ class Task:
     fields: str | None
     raw: bool
     keeper: Keeper
+    runtime: Mapping[str, str]
 
 
 def run_descriptor(
@@ -80,7 +82,7 @@ def run_descriptor(
             return []
         task = Task(
             source=source, stamp=descriptor.stamp, found=found, written=written, fields=fields, raw=raw,
-            keeper=where.join(identity),
+            keeper=where.join(identity), runtime=identity.runtime,
         )  # fmt: skip
         with contextlib.closing(Worker(scorer, task)) as worker:
             return list(worker.run([descriptor]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +13,10 @@ import orjson
 from pairlift.aws.deadline import Deadline
 from pairlift.aws.settings import Settings
 from pairlift.aws.shape import check_keys, member, quote
-from pairlift.errors import UsageError
+from pairlift.counts import Tally
+from pairlift.errors import RecordError, UsageError
+from pairlift.plan import Descriptor
+from pairlift.record import load
 from pairlift.rejects import parse_most_rejects
 from pairlift.scorer import Scorer
 
@@ -27,7 +31,10 @@ QUOTINGS = ("minimal", "none")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectJob:
-    """`{"input": "s3://…", "output": "s3://…"}` and options as those of `pairlift score`; None is what is not said."""
+    """`{"input": "s3://…", "output": "s3://…"}` and options as those of `pairlift score`; None is what is not said.
+
+    With `chunk`, a line of `pairlift plan`, that chunk alone is done, and the output is not put together.
+    """
 
     kind: ClassVar[str] = "job"
     input: str
@@ -36,6 +43,7 @@ class ObjectJob:
     max_rejects: str | None = None
     quoting: str | None = None
     raw: bool = True
+    chunk: Descriptor | None = None
 
     def dump(self) -> str:
         """Return the job as JSON that `read_job` reads."""
@@ -67,7 +75,23 @@ def read_job(value: Mapping[str, Any], where: str) -> ObjectJob:
         max_rejects=_read_bound(value["max_rejects"], f"{where}.max_rejects") if "max_rejects" in value else None,
         quoting=quoting,
         raw=member(value, "raw", bool, where) if "raw" in value else True,
+        chunk=_read_chunk(value, f"{where}.chunk") if "chunk" in value else None,
     )
+
+
+def _read_chunk(value: Mapping[str, Any], where: str) -> Descriptor:
+    try:
+        chunk = load(Descriptor, orjson.dumps(value["chunk"]), where)
+    except (RecordError, TypeError) as error:  # TypeError: what JSON of 64 bits and UTF-8 cannot hold
+        raise UsageError(f"{' '.join(str(error).split())[:300]}; expected a line of: pairlift plan INPUT") from None
+    place = chunk.place
+    numbers = (place.row, place.line or 0, place.start or 0, place.member, place.skip, chunk.end or 0, chunk.rows - 1)
+    if chunk.input != value["input"] or not chunk.stamp.etag or min(numbers) < 0:
+        raise UsageError(
+            f"{where}: is of {quote(chunk.input)} with {chunk.rows} rows from {place.row}, expected a line of: "
+            f"pairlift plan {value['input']}"
+        )
+    return chunk
 
 
 def check_url(url: str, where: str) -> str:
@@ -102,6 +126,8 @@ def run_job(scorer: Scorer, job: ObjectJob, settings: Settings, deadline: Deadli
         Unfinished: Time is short.
         PairliftError: As `score_file`.
     """
+    if job.chunk is not None:
+        return _run_chunk(scorer, job, job.chunk, settings)
     from pairlift.job import score_file
 
     most = job.max_rejects if job.max_rejects is not None else settings.max_rejects
@@ -116,6 +142,19 @@ def run_job(scorer: Scorer, job: ObjectJob, settings: Settings, deadline: Deadli
         quoting=job.quoting,
         may_go_on=deadline.may_go_on,
     )
+
+
+def _run_chunk(scorer: Scorer, job: ObjectJob, chunk: Descriptor, settings: Settings) -> Outcome:
+    """Do one chunk; it is finished when the whole output is."""
+    from pairlift.local_engine import measure_run
+    from pairlift.outcome import Outcome
+    from pairlift.worker import run_descriptor
+
+    started = time.monotonic()
+    fields = job.fields if job.fields is not None else settings.fields
+    entries = run_descriptor(scorer, chunk, job.output, fields, job.raw, job.quoting)
+    totals = sum((entry.tally for entry in entries), Tally())
+    return Outcome(totals=totals, last_run=measure_run(scorer.threads, 0, totals.rows, started), finished=not entries)
 
 
 def describe_job(job: ObjectJob, outcome: Outcome) -> dict[str, Any]:
