@@ -24,12 +24,13 @@ HEAVY = {
     "pyarrow",
     "boto3",
     "botocore",
+    "ray",
 }
 RUNNER = {"numpy", "onnxruntime", "tokenizers", "orjson", "click", "tqdm"}
 PACKAGES = {
     "infer/pairlift": RUNNER
     # after the first, those that a function imports, for an extra
-    | {"pairlift", "backports", "compression", "pyarrow", "boto3", "botocore"},
+    | {"pairlift", "backports", "compression", "pyarrow", "boto3", "botocore", "ray"},
     "training/pairlift_training": RUNNER
     | {"pairlift", "pairlift_training", "keras", "keras_hub", "jax", "matplotlib", "tensorflow_datasets"},
     "export/pairlift_export": RUNNER
