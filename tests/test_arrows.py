@@ -22,9 +22,9 @@ HEAVY = {
     "onnx",
     "tensorflow_datasets",
     "pyarrow",
-    "ray",
     "boto3",
     "botocore",
+    "ray",
 }
 RUNNER = {"numpy", "onnxruntime", "tokenizers", "orjson", "click", "tqdm"}
 PACKAGES = {

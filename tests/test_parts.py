@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -182,3 +184,17 @@ def test_three_jobs_at_once_make_one_output(
     assert not [
         name for name in found if not name.startswith("part-") and name not in ("manifest.json", "rejects.jsonl")
     ]
+
+
+def test_what_a_death_has_left_of_a_part_is_hidden_and_goes(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
+    output = tmp_path / "scores"
+    dies = (
+        "import os; from pairlift import chunk; from pairlift.storage import store; from pairlift.__main__ import main\n"
+        "chunk.CHUNK_ROWS, link = 16, os.link\n"
+        "store.os.link = lambda a, b: os._exit(9) if 'part-' in str(b) else link(a, b)\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", dies, "score", SMALL_BUNDLE, pairs, f"{output}/"], check=False)
+    left = [path.name for path in output.iterdir() if path.name != "_job"]
+    assert (done.returncode, len(left), left[0].startswith(".part-000000000000.jsonl.")) == (9, 1, True)
+    score_file(scorer, str(pairs), f"{output}/")
+    assert not [path.name for path in output.iterdir() if path.name.startswith(("_", "."))]

@@ -22,6 +22,7 @@ from pairlift.formats.text import join_files
 from pairlift.identity import Identity
 from pairlift.keeper import Layout, PartsKeeper
 from pairlift.parts import PartsJournal, is_part, join_parts, mark_of, open_parts, remove_parts
+from pairlift.staging import storage_errors
 from pairlift.storage import is_remote
 from pairlift.storage.store import BucketStore, DirectoryStore, Found, Store
 from pairlift.storage.url import S3Url, parse_url
@@ -59,6 +60,8 @@ class StoreDestination:
             self._store = BucketStore(S3Url(bucket=url.bucket, key=f"{folder}/" if folder else ""))
             self._layout = Layout(folder=f"{name}.job/", parts=f"{name}.job/", suffix=".part", whole=False)
             self._last, self._manifest, self._rejects = name, f"{name}.manifest.json", f"{name}.rejects.jsonl"
+        parts = {self._layout.parts} if self._whole and not url else set[str]()
+        self._unfinished = {self._last, self._manifest, self._rejects} | parts
 
     def check(self, source: str) -> None:
         """Refuse a folder that is not there, a key that is too long, and the input itself."""
@@ -109,7 +112,7 @@ class StoreDestination:
     def remove_finished(self, identity: Identity) -> None:
         """Remove what a death after the commit, or one who came second, has left."""
         remove_parts(self._store, self._layout)
-        self._store.tidy({self._last, self._manifest, self._rejects})
+        self._store.tidy(self._unfinished)
 
     @contextlib.contextmanager
     def open(self, identity: Identity, restart: bool, resumable: bool) -> Iterator[PartsJournal]:
@@ -126,10 +129,11 @@ class StoreDestination:
         """Put the output together; as `Destination.commit`."""
         journal: PartsJournal = work
         try:
-            made = self._make(journal, identity, writer, labels, last_run)
+            with storage_errors(self._output):
+                made = self._make(journal, identity, writer, labels, last_run)
         except (StorageError, ChangedError, DestinationError) as error:
             made = self._find_twin(identity, error)
-        self._store.tidy({self._last, self._manifest, self._rejects})
+        self._store.tidy(self._unfinished)
         return made
 
     def _make(

@@ -6,10 +6,10 @@ import contextlib
 import dataclasses
 import glob
 import os
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
+from uuid import uuid4
 
 from pairlift.digest import sha256_bytes, sha256_file
 from pairlift.errors import StorageError
@@ -66,7 +66,7 @@ class Store(Protocol):
         ...
 
     def tidy(self, names: Iterable[str]) -> None:
-        """Forget what unfinished writes of files have left; theirs, too, who are at it now."""
+        """Forget what unfinished writes of files whose names begin so have left; theirs, too, who are at it now."""
         ...
 
 
@@ -141,7 +141,7 @@ class DirectoryStore:
         """Remove what unfinished writes have left; as `Store.tidy`."""
         for name in names:
             path = self._path / name
-            for partial in path.parent.glob(f"{glob.escape(path.name)}.*{PARTIAL}"):
+            for partial in path.parent.glob(f".{glob.escape(path.name)}*{PARTIAL}"):
                 partial.unlink(missing_ok=True)
 
     def _write_new(self, path: Path, write: Write, ready: Ready) -> bool:
@@ -164,7 +164,8 @@ class DirectoryStore:
 
     def _write_partial(self, path: Path, write: Write) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}{PARTIAL}")
+        # Hidden from who looks for parts, and its own on every machine that sees the directory.
+        partial = path.with_name(f".{path.name}.{uuid4().hex}{PARTIAL}")
         try:
             write_durably(partial, write)
         except BaseException:
