@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from pairlift.errors import UsageError, first_line, missing_extra
+from pairlift.errors import UsageError, missing_extra
 from pairlift.session import count_threads
 
 # Ray asks for a processor of its own for each thing that it runs: with all of them taken by workers, nothing feeds these.
@@ -67,7 +67,7 @@ def _init(ray: Any, address: str, dashboard: bool) -> None:
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         where = "this machine" if address == LOCAL else address
         raise UsageError(
-            f"--engine ray: no Ray at {where} ({first_line(error)}); start it, or mend RAY_ADDRESS"
+            f"--engine ray: no Ray at {where} ({last_line(error)}); start it, or mend RAY_ADDRESS"
         ) from error
 
 
@@ -119,3 +119,9 @@ def _quiet(ray: Any) -> Iterator[None]:
         worker._worker_logs_enabled = shown
         for handler, level in consoles.items():
             handler.setLevel(level)
+
+
+def last_line(error: BaseException) -> str:
+    """Return the last line of an error of Ray's, which is where it says what was wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else type(error).__name__

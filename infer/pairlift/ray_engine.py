@@ -21,7 +21,7 @@ from pairlift.identity import read_runtime
 from pairlift.journal import Entry
 from pairlift.local_engine import Terms, measure_run
 from pairlift.plan import Descriptor, explain_plan, group_descriptors, plan_rows
-from pairlift.ray_cluster import FREE_CPUS, connected
+from pairlift.ray_cluster import FREE_CPUS, connected, last_line
 from pairlift.ray_worker import GROUP, RECEIPT, RayWorker
 from pairlift.scorer import Scorer
 from pairlift.signals import noted_signals, raised_signals
@@ -183,7 +183,7 @@ def _run_groups(
         others = f" and {len(left) - 1} others" if len(left) > 1 else ""
         raise StorageError(
             f"{task.source}: the chunk of row {left[0]}{others} cannot be done: workers died or were lost "
-            f"{RETRIES + 1} times at one{f' ({_line(died)})' if died else ''}; what is done is kept: run the same command again, or see "
+            f"{RETRIES + 1} times at one{f' ({last_line(died)})' if died else ''}; what is done is kept: run the same command again, or see "
             "what these rows do to a worker (memory, most often)"
         ) from died
 
@@ -238,8 +238,3 @@ def _relay(*terms: Any) -> Generator[dict[str, Any], None, None]:
 def _locate(name: str) -> str:
     """Return a name that holds in a process with another working directory."""
     return name if is_remote(name) else str(Path(name).absolute())
-
-
-def _line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200] if lines else type(error).__name__

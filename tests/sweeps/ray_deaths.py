@@ -81,8 +81,8 @@ def run_round(
 ) -> Counter[str]:
     """Run a job through its deaths to its end, and hold it to what the local engine makes."""
     source = write_pairs(folder / f"in{chance.choice(SUFFIXES)}", ROWS)
-    suffix = chance.choice(SUFFIXES)
-    whole = suffix == ".jsonl" and chance.random() < 0.7
+    whole = chance.random() < 0.3  # a directory of parts
+    suffix = ".jsonl" if whole else chance.choice(SUFFIXES)
     output, calm = folder / ("parts.jsonl" if whole else f"out{suffix}"), folder / "calm" / f"out{suffix}"
     calm.parent.mkdir()
     scorer = Scorer.open(SMALL_BUNDLE)
