@@ -45,7 +45,7 @@ test: $(VENV)/installed ## Run the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not slow'
 
 conformance: $(VENV)/installed ## Hold the local engine, Ray and the function to the same bytes, and to the same deaths
-	$(BIN)/python -m pytest tests/test_conformance.py tests/test_lambda_jobs.py tests/test_lambda_build.py
+	$(BIN)/python -m pytest tests/test_conformance.py tests/test_lambda_jobs.py tests/test_lambda_build.py tests/test_s3.py
 
 lint: $(VENV)/installed ## Run ruff and mypy
 	$(BIN)/ruff check .

@@ -267,7 +267,8 @@ def test_ray_makes_what_the_local_engine_makes_of_every_format_and_size(
             assert found == expected, case
 
 
-@pytest.mark.parametrize("place", [pytest.param("file", marks=pytest.mark.slow), "prefix"])
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["file", "prefix"])
 def test_a_worker_that_is_killed_is_begun_again(scorer: Scorer, shared: Shared, tmp_path: Path, place: str) -> None:
     source = write_pairs(tmp_path / "in.jsonl.gz", 200, {40: f"once {place}", 150: f"once {place}2"})
     expected = make_expected(scorer, source, "out.jsonl")
@@ -334,6 +335,7 @@ def test_a_driver_that_is_killed_is_followed_by_another(scorer: Scorer, shared: 
     assert digests(output) == make_expected(scorer, source, output.name)
 
 
+@pytest.mark.slow
 def test_two_drivers_at_once_make_one_output(scorer: Scorer, shared: Shared, tmp_path: Path) -> None:
     source, output = write_pairs(tmp_path / "in.jsonl", 200), f"{tmp_path}/parts/"
     make_expected(scorer, source, "out.jsonl")

@@ -460,6 +460,7 @@ def test_a_container_that_is_killed_is_taken_over_by_another(
 # --- storage that fails ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_fourth_request_may_fail(kind: str, code: Code, bucket: Bucket, queue: MessageQueue, expect: Any) -> None:
     bucket.put("in.jsonl", make_rows(".jsonl"))

@@ -131,7 +131,7 @@ def test_a_job_that_stopped_goes_on_from_the_parts(bucket: Bucket, scorer: Score
     assert not [k for k in bucket.list_keys() if ".job/" in k]
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "POST", "HEAD"])
+@pytest.mark.parametrize("method", ["GET", "PUT", *(pytest.param(m, marks=pytest.mark.slow) for m in ("POST", "HEAD"))])
 @pytest.mark.parametrize("kind", ["500", "503", "reset", "lost", "cut"])
 def test_every_third_request_may_fail(
     bucket: Bucket,
