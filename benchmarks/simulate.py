@@ -38,7 +38,6 @@ class Setting:
     machine_dollars: float
     put_dollars: float
     get_dollars: float
-    transfer_dollars: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +96,7 @@ def simulate(setting: Setting, machines: int, seed: int = 1) -> Result:
         bucket_share=bucket_busy / end,
         lost=lost,
         machine_dollars=hours * machines * setting.machine_dollars,
-        request_dollars=chunks * (2 * setting.put_dollars + setting.get_dollars) + chunks * setting.get_dollars,
+        request_dollars=chunks * 2 * (setting.put_dollars + setting.get_dollars),
         driver_bytes=chunks * setting.descriptor_bytes,
     )
 
@@ -109,7 +108,7 @@ def main() -> None:
         "pairs": 1e9, "bytes-per-pair": 110, "rate": 5800, "cores": 8, "plan-rate": 800e3, "receipt-seconds": 0.004,
         "descriptor-bytes": 700, "start-seconds": 15, "request-seconds": 0.03, "bandwidth": 50e6, "puts-per-second": 3500,
         "gets-per-second": 5500, "spread": 0.1, "death-hours": 500, "machine-dollars": 0.357, "put-dollars": 5e-6,
-        "get-dollars": 4e-7, "transfer-dollars": 0,
+        "get-dollars": 4e-7,
     }  # fmt: skip
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=float, default=value)

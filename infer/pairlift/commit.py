@@ -114,6 +114,29 @@ def _check_ours(path: Path) -> None:
         ) from None
 
 
+def make_manifest(
+    identity: Identity,
+    totals: Tally,
+    labels: tuple[str, ...],
+    last_run: LastRun,
+    size: int,
+    sha256: str,
+    parts: tuple[FileDigest, ...] = (),
+) -> JobManifest:
+    """Return what is said of a job whose output is put together, each of whose rows was scored or rejected."""
+    assert totals.rows == totals.scored + sum(totals.rejected.values())
+    return JobManifest(
+        job=identity,
+        totals=totals,
+        rates={"unknown_tokens": totals.texts.unknown_rate, "padding": totals.texts.padding_rate},
+        labels=labels,
+        output_size=size,
+        output_sha256=sha256,
+        last_run=last_run,
+        parts=parts,
+    )
+
+
 def commit(
     journal: Journal, identity: Identity, output: Path, writer: Writer, labels: tuple[str, ...], last_run: LastRun
 ) -> JobManifest:
@@ -123,22 +146,13 @@ def commit(
         DestinationError: The output was made by another process meanwhile.
     """
     entries, totals = journal.entries, journal.tally
-    assert totals.rows == totals.scored + sum(totals.rejected.values())
     whole, refused, listed = journal.path / "output", journal.path / "rejects", journal.path / "manifest"
     whole.unlink(missing_ok=True)  # after a death it may be the output itself, under its other name
     parts = [journal.part(e.first) for e in entries if e.output_size]
     write_durably(whole, lambda file: writer.join(_open_each(parts), file))
     rejects = [journal.rejects(e.first) for e in entries if e.rejects_size]
     write_durably(refused, lambda file: join_files(_open_each(rejects), file))
-    manifest = JobManifest(
-        job=identity,
-        totals=totals,
-        rates={"unknown_tokens": totals.texts.unknown_rate, "padding": totals.texts.padding_rate},
-        labels=labels,
-        output_size=whole.stat().st_size,
-        output_sha256=sha256_file(whole),
-        last_run=last_run,
-    )
+    manifest = make_manifest(identity, totals, labels, last_run, whole.stat().st_size, sha256_file(whole))
     write_durably(listed, lambda file: file.write(record.dump(manifest)))
     if os.path.lexists(output):
         raise _made_meanwhile(output)

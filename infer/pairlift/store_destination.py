@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pairlift import record
-from pairlift.commit import JobManifest, LastRun
+from pairlift.commit import JobManifest, LastRun, make_manifest
 from pairlift.digest import FileDigest
 from pairlift.errors import ChangedError, DestinationError, PairliftError, RecordError, StorageError, UsageError
 from pairlift.formats import STREAM, Format
@@ -142,20 +142,9 @@ class StoreDestination:
         twin = None if identity.input == STREAM else self.find_finished(identity)
         if twin is not None:
             return twin
-        totals = journal.tally
-        assert totals.rows == totals.scored + sum(totals.rejected.values())
 
         def describe(found: Found, parts: tuple[FileDigest, ...] = ()) -> JobManifest:
-            return JobManifest(
-                job=identity,
-                totals=totals,
-                rates={"unknown_tokens": totals.texts.unknown_rate, "padding": totals.texts.padding_rate},
-                labels=labels,
-                output_size=found.size,
-                output_sha256=found.sha256,
-                last_run=last_run,
-                parts=parts,
-            )
+            return make_manifest(identity, journal.tally, labels, last_run, found.size, found.sha256, parts)
 
         if self._whole:
             manifest = describe(*self._add_up(journal))

@@ -14,11 +14,7 @@ GZIP = 31  # zlib's number for a gzip header
 
 
 class MemberStream(io.RawIOBase):
-    """What a compressed file holds, with the places where each of its members begins.
-
-    Attributes:
-        count: Members so far.
-    """
+    """What a compressed file holds, with the places where each of its members begins."""
 
     def __init__(self, file: BinaryIO, compression: str, source: str) -> None:
         self._file = file
@@ -29,7 +25,6 @@ class MemberStream(io.RawIOBase):
         self._data = b""
         self._read = self._made = 0
         self._member: Any = None
-        self.count = 0
 
     def readable(self) -> bool:
         """Return that it is."""
@@ -74,7 +69,6 @@ class MemberStream(io.RawIOBase):
         self._member = self._zstd.ZstdDecompressor() if self._zstd else zlib.decompressobj(GZIP)
         self._begun.append(self._made)
         self._members.append(self._read - len(self._data))
-        self.count += 1
         return True
 
     def _decompress(self, most: int) -> bytes:
