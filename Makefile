@@ -8,7 +8,7 @@ MINUTES ?= 60
 LAMBDA_BUNDLE = $(if $(filter file,$(origin BUNDLE)),tests/data/bundle,$(BUNDLE))
 
 .DEFAULT_GOAL := help
-.PHONY: help export test conformance lint bench bench-lambda crash faults races memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
+.PHONY: help export test test-all conformance lint bench bench-lambda crash faults races memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 22
@@ -43,6 +43,9 @@ endif
 
 test: $(VENV)/installed ## Run the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not slow'
+
+test-all: $(VENV)/installed ## Run the tests, those that take long too
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 conformance: $(VENV)/installed ## Hold the local engine, Ray and the function to the same bytes, and to the same deaths
 	$(BIN)/python -m pytest tests/test_conformance.py tests/test_lambda_jobs.py tests/test_lambda_build.py tests/test_s3.py

@@ -111,7 +111,7 @@ def wait_for_progress(process: subprocess.Popen[str], run: Path, last: tuple[int
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_leaves_a_checkpoint_to_go_on_from(pairlift: Run, data: Path, number: signal.Signals) -> None:
     run = data.parent / "run"
     command = arguments(data, run, "--epochs", 3000, "--checkpoint-steps", 5, "--schedule", "constant")
@@ -232,6 +232,7 @@ def test_bfloat16_trains_a_copy_and_what_is_saved_is_float32(pairlift: Run, data
     assert not all(np.array_equal(a, b) for a, b in pairs), "bfloat16 leaves its mark"
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one_does(pairlift: Run, data: Path) -> None:
     one, two = data.parent / "one", data.parent / "two"
     options = ("--epochs", 1, "--optimizer", "adam", "--weight-decay", 0)

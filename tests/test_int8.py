@@ -147,7 +147,9 @@ def test_a_failing_gate_fails_the_export_when_int8_was_asked_for(
 
 
 def test_a_loss_of_accuracy_is_a_failing_gate(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    export(model, tmp_path / "first", int8=False)
+    lines = export(model, tmp_path / "first", int8=False)
+    assert "int8 is left out: not asked for (--no-int8)" in lines
+    assert not (tmp_path / "first/model.int8.onnx").exists()
     right = Scorer.open(tmp_path / "first").predict(TEXTS[:64])
     pairs = tuple(LabelledPair(first=a, second=b, label=label) for (a, b), label in zip(TEXTS[:64], right, strict=True))
     monkeypatch.setattr(int8, "quantise", upside_down)
@@ -160,12 +162,6 @@ def test_without_pairs_there_is_nothing_to_calibrate_on(model: Path, tmp_path: P
     assert any(line.startswith("int8 is left out: no pairs of yours to measure") for line in lines)
     with pytest.raises(AgreementError, match=r"--int8: no pairs of yours to measure .* add --pairs FILE"):
         export(model, tmp_path / "asked", pairs=(), calibration=(), int8=True)
-
-
-def test_int8_is_not_made_when_it_is_not_wanted(model: Path, tmp_path: Path) -> None:
-    lines = export(model, tmp_path, int8=False)
-    assert "int8 is left out: not asked for (--no-int8)" in lines
-    assert not (tmp_path / "model.int8.onnx").exists()
 
 
 def test_embeddings_stay_float_when_they_are_what_is_wrong(

@@ -65,8 +65,8 @@ def test_roberta_is_exact_on_hard_texts() -> None:
     assert_equal(keras_hub.models.RobertaTokenizer(vocabulary=vocabulary, merges=merges), HARD, LENGTHS[1:4:2])
 
 
-GENERATED_PAIRS = 20_000
-SEED = 20260  # recorded so that a run can be repeated; another seed is another 20,000 pairs
+SEED = 20260  # recorded so that a run can be repeated; another seed is other pairs
+generated = pytest.mark.parametrize("count", [4_000, pytest.param(20_000, marks=pytest.mark.slow)])
 
 # Hypothesis draws strings of single characters fast and lists of strings slowly, so each troublesome piece has a character
 # of the private use area to stand for it while it is drawn.
@@ -111,19 +111,21 @@ def real_roberta() -> Any:
     return keras_hub.models.RobertaTokenizer(vocabulary=vocabulary, merges=merges)
 
 
+@generated
 @pytest.mark.corpus
-def test_bert_is_exact_on_20000_generated_pairs_and_every_option() -> None:
-    pairs = generated_pairs(GENERATED_PAIRS)
-    assert len(pairs) == GENERATED_PAIRS
+def test_bert_is_exact_on_generated_pairs_and_every_option(count: int) -> None:
+    pairs = generated_pairs(count)
+    assert len(pairs) == count
     for i, options in enumerate(BERT_OPTIONS):
         tokenizer = keras_hub.models.BertTokenizer(vocabulary=read_vocabulary(), **options)
         assert_equal(tokenizer, [*HARD, *(pairs if i == 0 else pairs[i::5])], LENGTHS[:1])
 
 
+@generated
 @pytest.mark.corpus
-def test_roberta_is_exact_on_20000_generated_pairs() -> None:
-    pairs = generated_pairs(GENERATED_PAIRS)
-    assert len(pairs) == GENERATED_PAIRS
+def test_roberta_is_exact_on_generated_pairs(count: int) -> None:
+    pairs = generated_pairs(count)
+    assert len(pairs) == count
     assert_equal(real_roberta(), [*HARD, *pairs], LENGTHS[:1])
 
 
