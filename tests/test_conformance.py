@@ -31,6 +31,7 @@ from pairlift import Scorer, chunk, ray_engine
 from pairlift.aws.function import Function
 from pairlift.aws.settings import Settings
 from pairlift.errors import BundleError, DestinationError, InputError, RejectsError, StorageError, UsageError
+from pairlift.inputs import find_inputs
 from pairlift.job import score_file
 from pairlift.ray_dataset import DatasetScorer
 from pairlift.ray_engine import Cluster
@@ -265,6 +266,32 @@ def test_ray_makes_what_the_local_engine_makes_of_every_format_and_size(
     with ThreadPoolExecutor(CPUS - 1) as pool:
         for case, (found, expected) in zip(RAY_CASES, pool.map(run, RAY_CASES), strict=True):
             assert found == expected, case
+
+
+def test_ray_makes_of_several_inputs_what_the_local_engine_makes(
+    scorer: Scorer, shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # workers have another working directory
+    (tmp_path / "in/deep").mkdir(parents=True)
+    for name, rows in (("1", 50), ("2", 1), ("deep/3", CHUNK), ("deep/4", CHUNK + 1)):
+        write_pairs(tmp_path / f"in/{name}.csv.gz", rows)
+    names = find_inputs("in/")
+    (tmp_path / "calm").mkdir()
+    score_file(scorer, names, "calm/out.csv.gz")
+    score_file(scorer, names, "out.csv.gz", run=Cluster(workers=2).run)
+    assert digests(tmp_path / "out.csv.gz") == digests(tmp_path / "calm/out.csv.gz")
+    objects = [shared.bucket.put(f"several/{name}", Path(name).read_bytes()) for name in names]
+    output = shared.bucket.url("several-parts/")
+    score_file(scorer, objects, output, run=Cluster(workers=2).run)
+    parts = [key for key in shared.bucket.list_keys() if key.startswith("several-parts/part-")]
+    header = b"premise,hypothesis,"
+    rows = b"".join(gzip.decompress(shared.bucket.get(key)) for key in parts).replace(b"\r", b"")
+    whole = gzip.decompress((tmp_path / "calm/out.csv.gz").read_bytes()).replace(b"\r", b"")
+    assert [line for line in rows.splitlines() if not line.startswith(header)] == whole.splitlines()[1:]
+    refused = [json.loads(line) for line in shared.bucket.get("several-parts/rejects.jsonl").splitlines()]
+    assert refused == [
+        json.loads(line) for line in (tmp_path / "calm/out.csv.gz.rejects.jsonl").read_bytes().splitlines()
+    ]
 
 
 @pytest.mark.slow

@@ -281,7 +281,10 @@ def test_a_name_that_is_not_utf8_is_a_name(pairlift: Run, bundle: Path, tmp_path
     source.write_text(GOOD + "{broken\n")
     done = pairlift("score", bundle, source, tmp_path / "out.jsonl")
     assert done.returncode == 1, done.stderr
-    assert json.loads((tmp_path / "out.jsonl.manifest.json").read_text())["job"]["input"] == "donn\\xe9es.jsonl"
+    assert (
+        json.loads((tmp_path / "out.jsonl.manifest.json").read_text())["job"]["inputs"][0]["name"]
+        == "donn\\xe9es.jsonl"
+    )
 
 
 @pytest.mark.parametrize("source", ["premise,hypothesis\n", "\n\n"])

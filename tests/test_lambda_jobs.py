@@ -33,7 +33,7 @@ from lambda_queue import MessageQueue
 from lambda_runtime import LambdaRuntime
 from pairlift import Scorer, chunk
 from pairlift.job import score_file
-from pairlift.plan import plan_file
+from pairlift.plan import plan_files
 from pairlift.storage import s3
 
 __all__ = ["moto_port"]
@@ -244,7 +244,7 @@ def test_chunks_that_are_asked_for_one_by_one_are_put_together_by_the_job(
     for name, value in bucket.environment.items():
         monkeypatch.setenv(name, value)
     s3._client.cache_clear()
-    plan = [json.loads(orjson.dumps(descriptor)) for descriptor in plan_file(bucket.url("in.jsonl"))]
+    plan = [json.loads(orjson.dumps(descriptor)) for descriptor in plan_files([bucket.url("in.jsonl")])]
     s3._client.cache_clear()
     for line in reversed(plan):
         answer = container.invoke({**whole, "chunk": line})

@@ -17,7 +17,7 @@ from pairlift import Scorer, chunk, formats
 from pairlift.errors import ChangedError, UsageError
 from pairlift.formats import Row
 from pairlift.job import score_file
-from pairlift.plan import Descriptor, group_descriptors, plan_file, read_from, take_planned
+from pairlift.plan import Descriptor, group_descriptors, plan_files, read_from, take_planned
 from pairlift.worker import run_descriptor
 
 ROWS = 200
@@ -75,7 +75,7 @@ def read_chunks(path: Path, plan: list[Descriptor]) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("name", CASES)
 def test_chunks_read_alone_are_the_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(CASES[name])
-    plan = list(plan_file(str(tmp_path / name)))
+    plan = list(plan_files([str(tmp_path / name)]))
     whole = [tell(row) for row in formats.read_rows(str(tmp_path / name))]
     assert read_chunks(tmp_path / name, plan) == whole
     assert [descriptor.place.row for descriptor in plan] == list(range(0, len(whole), 16))
@@ -85,7 +85,7 @@ def test_chunks_read_alone_are_the_file(tmp_path: Path, name: str) -> None:
 def test_chunks_of_parquet_read_alone_are_the_file(tmp_path: Path, groups: int) -> None:
     table = pa.table({"premise": [f"p {i}" for i in range(ROWS)], "hypothesis": ["h"] * ROWS})
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=groups)
-    plan = list(plan_file(str(tmp_path / "a.parquet")))
+    plan = list(plan_files([str(tmp_path / "a.parquet")]))
     assert read_chunks(tmp_path / "a.parquet", plan) == [
         tell(row) for row in formats.read_rows(str(tmp_path / "a.parquet"))
     ]
@@ -97,13 +97,13 @@ def test_the_text_of_parquet_is_not_read_for_a_plan(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[4:200] = b"\xff" * 196
     path.write_bytes(data)
-    assert sum(descriptor.rows for descriptor in plan_file(str(path))) == ROWS
+    assert sum(descriptor.rows for descriptor in plan_files([str(path)])) == ROWS
 
 
 def test_chunks_of_one_member_go_to_one_worker(tmp_path: Path) -> None:
     for name, most in (("one.jsonl.gz", 1), ("members.jsonl.gz", 13), ("a.jsonl", 13)):
         (tmp_path / name).write_bytes(CASES[name])
-        plan = list(plan_file(str(tmp_path / name)))
+        plan = list(plan_files([str(tmp_path / name)]))
         groups = list(group_descriptors(plan, formats.format_of(name)))
         assert [d for group in groups for d in group] == plan
         assert (len(groups) == 1) == (most == 1)
@@ -112,7 +112,7 @@ def test_chunks_of_one_member_go_to_one_worker(tmp_path: Path) -> None:
 def test_a_plan_of_other_rows_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(JSONL)
-    plan = list(plan_file(str(path)))
+    plan = list(plan_files([str(path)]))
     path.write_bytes(JSONL.replace(b"a 40", b"another 40"))
     with pytest.raises(
         ChangedError, match=r"a\.jsonl: the rows from \d+ on are not where the plan says; make the plan"
@@ -139,7 +139,7 @@ def test_the_command_prints_the_chunks_and_says_what_cannot_be_split(pairlift: R
 
 def test_chunks_done_one_by_one_in_any_order_are_the_output(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(JSONL)
-    plan = list(plan_file(str(tmp_path / "in.jsonl")))
+    plan = list(plan_files([str(tmp_path / "in.jsonl")]))
     scorer = Scorer.open(SMALL_BUNDLE)
     output = f"{tmp_path}/scores/"
     for descriptor in random.Random(3).sample(plan, len(plan)):

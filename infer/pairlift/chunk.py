@@ -30,7 +30,7 @@ class Chunk:
     """What became of a chunk.
 
     Attributes:
-        first: The number of its first row, by which it is known.
+        first: The number of its first row in all inputs, by which it is known.
         tally: What became of its rows.
         source: Sha256 of the rows as they were read.
         output: The part of the output that holds the scored rows.
@@ -89,25 +89,27 @@ def score_chunks(
     columns: Mapping[str, str],
     writer: Writer,
     raw: bool = True,
+    before: int = 0,
 ) -> Iterator[Chunk]:
-    """Score rows chunk by chunk: while one is computed, the one before is written and the next is read.
+    """Score an input's rows chunk by chunk: while one is computed, the one before is written and the next is read.
 
     Args:
         scorer: A bundle's variant.
         rows: From the first row of the first chunk on.
-        first: The number of that row.
+        first: The number of that row, in its input.
         source: The input's name, for the rejects.
         columns: The column of each field.
         writer: Writes the output's records.
         raw: Whether rejected records are kept.
+        before: The rows of the inputs before this one.
     """
-    before: _Running | None = None
-    while before is None or before.rows:
+    last: _Running | None = None
+    while last is None or last.rows:
         running = _Running(scorer, first, rows, columns)
         first += len(running.rows)
-        if before is not None:
-            yield before.finish(source, writer, raw)
-        before = running
+        if last is not None:
+            yield last.finish(source, writer, raw, before)
+        last = running
 
 
 class _Running:
@@ -136,7 +138,7 @@ class _Running:
                 self._good.append(row)
         return pairs
 
-    def finish(self, source: str, writer: Writer, raw: bool) -> Chunk:
+    def finish(self, source: str, writer: Writer, raw: bool, before: int) -> Chunk:
         """Wait for the scores, and return the chunk's records."""
         logits = np.concatenate([window.wait() for window in self._windows])
         finite = np.isfinite(logits).all(axis=1)
@@ -155,7 +157,7 @@ class _Running:
             predicted[predictions[i]] -= 1
         rejected = [(row, self._errors[row.number]) for row in self.rows if row.number in self._errors]
         return Chunk(
-            first=self._first,
+            first=before + self._first,
             tally=Tally(
                 rows=len(self.rows),
                 scored=len(self.rows) - len(rejected),

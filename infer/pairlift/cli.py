@@ -62,7 +62,8 @@ def score(
 ) -> int:
     """Score the pairs of INPUT (.csv, .tsv or .jsonl, also .gz and .zst; .parquet; or -) into OUTPUT.
 
-    Each may be s3://bucket/key, BUNDLE too. OUTPUT with a slash at its end is a directory or prefix of parts. A job that was
+    Each may be s3://bucket/key, BUNDLE too. INPUT with a slash at its end is all files of a directory or prefix, and one with * or ?
+    (in quotes) those that match: one job, in order of name. OUTPUT with a slash at its end is a directory or prefix of parts. A job that was
     stopped or killed goes on when the same command is run again. Ray is found by RAY_ADDRESS; without it, one is started here.
 
     Example: pairlift score out/bundle pairs.csv scores.csv
@@ -70,6 +71,7 @@ def score(
     from pairlift.console import say
     from pairlift.errors import UsageError
     from pairlift.fields import map_fields
+    from pairlift.inputs import check_apart, find_inputs
     from pairlift.job import Engine, score_file
     from pairlift.local_engine import run_here
     from pairlift.outcome import describe
@@ -86,13 +88,17 @@ def score(
         run = Cluster(threads=threads or 1, workers=workers, seconds=chunk_seconds).run
     elif workers:
         raise UsageError("--workers: is for --engine ray; here it is --threads")
+    names = find_inputs(source)
+    check_apart(source, output)
     scorer = Scorer.open(bundle, variant, threads)
+    if len(names) > 1 and not quiet:
+        say(f"{len(names)} inputs, {names[0]} to {names[-1]}")
     if fields and "=" not in fields:
         pairs = map_fields(fields, scorer.bundle.manifest.fields)
         say("fields: " + ", ".join(f"{field} from {column}" for field, column in pairs.items()))
     progress = None if quiet else make_progress()
     try:
-        outcome = score_file(scorer, source, output, fields, progress, restart, most, not no_raw, quoting, run=run)
+        outcome = score_file(scorer, names, output, fields, progress, restart, most, not no_raw, quoting, run=run)
     finally:
         if progress:
             progress.close()
@@ -106,19 +112,21 @@ def score(
 @click.argument("source", metavar="INPUT")
 @click.option("--quoting", type=click.Choice(["minimal", "none"]), help="Of CSV and TSV.")
 def plan(source: str, quoting: str | None) -> None:
-    """Print the chunks of INPUT as JSON lines: where each begins, and how many rows it has.
+    """Print the chunks of INPUT, or of several as for `score`, as JSON lines: where each begins, and how many rows it has.
 
     Example: pairlift plan s3://bucket/pairs.jsonl
     """
     import orjson
 
     from pairlift.console import say
-    from pairlift.plan import explain_plan, plan_file
+    from pairlift.inputs import find_inputs
+    from pairlift.plan import Descriptor, explain_plan, plan_files
 
-    last = None
-    for last in plan_file(source, quoting):
-        click.echo(orjson.dumps(last).decode())
-    advice = explain_plan(last) if last else None
+    lasts = dict[str, Descriptor]()
+    for descriptor in plan_files(find_inputs(source), quoting):
+        click.echo(orjson.dumps(descriptor).decode())
+        lasts[descriptor.input] = descriptor
+    advice = explain_plan(list(lasts.values()))
     if advice:
         say(advice)
 

@@ -126,7 +126,7 @@ class FileDestination:
 
     def find_finished(self, identity: Identity) -> JobManifest | None:
         """Return the manifest of a finished output; as `Destination.find_finished`."""
-        if identity.input == STREAM and os.path.lexists(self._path):
+        if identity.is_stream and os.path.lexists(self._path):
             raise DestinationError(f"{self._path}: exists; remove it, or choose another name")
         return read_finished(self._path, identity)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 
 from pairlift import chunk
 from pairlift.fields import map_fields
-from pairlift.formats import PARQUET, Format
+from pairlift.formats import PARQUET, STREAM, Format
+from pairlift.inputs import Input, common_folder, shown_name
 from pairlift.machine import read_cpu
 from pairlift.scorer import Scorer
 from pairlift.storage import Stamp
@@ -23,10 +22,7 @@ class Identity:
     """All that decides the bytes of an output.
 
     Attributes:
-        input: The input's name, without its folders.
-        input_size: Bytes.
-        input_modified: Nanoseconds since 1970; 0 for an object.
-        input_etag: Of an object.
+        inputs: Their names, below the folder that all are in, and what they are known by.
         bundle: The digest of the bundle.
         variant: The variant.
         columns: The column of each field.
@@ -37,11 +33,8 @@ class Identity:
             give other low bits.
     """
 
-    format: int = 2
-    input: str
-    input_size: int
-    input_modified: int
-    input_etag: str = ""
+    format: int = 3
+    inputs: tuple[Input, ...]
     bundle: str
     variant: str
     columns: Mapping[str, str]
@@ -51,19 +44,38 @@ class Identity:
     chunk_rows: int
     runtime: Mapping[str, str]
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether the input is standard input, which is never known to be the same."""
+        return self.inputs[0].name == STREAM
+
     def difference(self, other: Identity) -> str:
         """Return what another identity has different, in words, or nothing."""
-        names = [f.name for f in dataclasses.fields(self) if f.name != "format"]
-        fields = [name for name in names if getattr(self, name) != getattr(other, name)]
-        return ", ".join(
-            f"{name.replace('_', ' ')} (was {getattr(self, name)}, is {getattr(other, name)})" for name in fields
-        )
+        names = [f.name for f in dataclasses.fields(self) if f.name not in ("format", "inputs")]
+        found = [(name.replace("_", " "), getattr(self, name), getattr(other, name)) for name in names]
+        found = [*_compare_inputs(self.inputs, other.inputs), *(each for each in found if each[1] != each[2])]
+        return ", ".join(f"{name} (was {was}, is {now})" for name, was, now in found)
+
+
+def _compare_inputs(before: tuple[Input, ...], after: tuple[Input, ...]) -> list[tuple[str, object, object]]:
+    """Return what the first inputs that differ have different: its name, what it was, and what it is."""
+    if len(before) != len(after):
+        return [("inputs", len(before), len(after))]
+    for was, now in zip(before, after, strict=True):
+        if was != now:
+            what = "input" if len(before) == 1 else f"input {was.name}"
+            found = [(what, was.name, now.name)]
+            found += [
+                (f"{what} {f.name}", getattr(was.stamp, f.name), getattr(now.stamp, f.name))
+                for f in dataclasses.fields(Stamp)
+            ]
+            return [each for each in found if each[1] != each[2]]
+    return []
 
 
 def identify(
     scorer: Scorer,
-    stamp: Stamp,
-    source: str,
+    inputs: tuple[Input, ...],
     found: Format,
     written: Format,
     fields: str | None,
@@ -74,19 +86,15 @@ def identify(
 
     Args:
         scorer: A bundle's variant.
-        stamp: Of the input, taken when it was opened.
-        source: Its name, or `-`.
+        inputs: In order.
         found, written: The formats of the input and of the output.
         fields: As the option `--fields`.
         raw: Whether rejected records are kept.
         one_machine: Whether the job is done by one machine alone.
     """
-    runtime = read_runtime(found, written)
+    runtime, folder = read_runtime(found, written), common_folder([each.name for each in inputs])
     return Identity(
-        input=printable(Path(source).name),
-        input_size=stamp.size,
-        input_modified=stamp.modified,
-        input_etag=stamp.etag,
+        inputs=tuple(Input(name=shown_name(each.name, folder), stamp=each.stamp) for each in inputs),
         bundle=scorer.bundle.digest,
         variant=scorer.variant,
         columns=map_fields(fields, scorer.bundle.manifest.fields),
@@ -108,8 +116,3 @@ def read_runtime(*used: Format) -> dict[str, str]:
         versions["zlib"] = zlib.ZLIB_RUNTIME_VERSION
     versions["python"] = platform.python_version()
     return {**versions, "cpu": read_cpu()}
-
-
-def printable(name: str) -> str:
-    """Return a file's name as text that every encoding can hold."""
-    return os.fsencode(name).decode(errors="backslashreplace")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pairlift import formats
-from pairlift.chunk import score_chunks
+from pairlift.chunk import Chunk, score_chunks
 from pairlift.commit import JobManifest, LastRun
 from pairlift.console import say
 from pairlift.counts import Tally
@@ -18,6 +18,7 @@ from pairlift.errors import InputError, Stopped
 from pairlift.formats import STREAM
 from pairlift.golden import FIRST_ROWS, replay
 from pairlift.identity import Identity, identify
+from pairlift.inputs import stamp_inputs
 from pairlift.local_engine import MayGoOn, Terms, measure_run, run_here
 from pairlift.outcome import Outcome
 from pairlift.progress import Progress
@@ -32,7 +33,7 @@ Engine = Callable[[Scorer, Source, Work, Terms], LastRun]
 
 def score_file(
     scorer: Scorer,
-    source: str,
+    source: str | Sequence[str],
     output: str,
     fields: str | None = None,
     progress: Progress | None = None,
@@ -51,6 +52,7 @@ def score_file(
     Args:
         scorer: A bundle's variant.
         source: A path or `s3://bucket/key`: `.csv`, `.tsv` or `.jsonl`, plain or with `.gz` or `.zst`, `.parquet`; or `-`.
+            Several of one format and with the same columns are one job, as if their rows stood one after the other.
         output: Likewise; with `/` at its end a directory or prefix of parts, which `manifest.json` commits.
         fields: As the option `--fields`.
         progress: Called after each chunk.
@@ -73,26 +75,28 @@ def score_file(
         Stopped: A signal came; the chunks that are done are kept.
         Unfinished: It may not go on; the chunks that are done are kept.
     """
-    found, written = formats.format_of(source, output, quoting), formats.format_of(output, source, quoting)
+    names = [source] if isinstance(source, str) else list(source)
+    found, written = formats.format_of(names[0], output, quoting), formats.format_of(output, names[0], quoting)
     terms = Terms(progress=progress, most_rejects=most_rejects, raw=raw, may_go_on=may_go_on)
     where = None if output == STREAM else open_destination(output, written)
     with storage_errors(output):
         if where is not None:
-            where.check(source)
-        with formats.open_input(source) as file:
-            stamp = Stamp() if source == STREAM else read_stamp(file)
+            for name in names:
+                where.check(name)
+        with formats.open_input(names[0]) as file:
+            inputs = stamp_inputs(names, Stamp() if names[0] == STREAM else read_stamp(file))
             if where is None:
                 replay(scorer, FIRST_ROWS)
-                opened = open_source(scorer, file, stamp, source, found, written, fields)
+                opened = open_source(scorer, file, inputs, found, written, fields)
                 return _score_to_stream(scorer, opened, terms)
-            identity = identify(scorer, stamp, source, found, written, fields, raw, where.one_machine)
+            identity = identify(scorer, inputs, found, written, fields, raw, where.one_machine)
             manifest = _find_finished(where, identity, most_rejects)
             if manifest is not None:
                 where.remove_finished(identity)
                 return _finished(manifest)
             replay(scorer, FIRST_ROWS)
-            opened = open_source(scorer, file, stamp, source, found, written, fields)
-            with where.open(identity, restart, resumable=source != STREAM) as work:
+            opened = open_source(scorer, file, inputs, found, written, fields)
+            with where.open(identity, restart, resumable=names[0] != STREAM) as work:
                 manifest = _find_finished(where, identity, most_rejects)
                 if manifest is not None:
                     work.remove()  # made since the first look
@@ -135,17 +139,20 @@ def _finished(manifest: JobManifest) -> Outcome:
 
 def _check_unchanged(opened: Source) -> None:
     """Hold the input to what it was when it was opened; an object is held to it at each reading."""
-    if opened.name == STREAM or is_remote(opened.name):
-        return
-    try:
-        now = Path(opened.name).stat()
-    except OSError as error:
-        raise InputError(
-            f"{opened.name}: was removed while it was read; bring it back and run the same command again", passing=True
-        ) from error
-    found = Stamp(size=now.st_size, modified=now.st_mtime_ns)
-    if not opened.stamp == found == read_stamp(opened.file):
-        raise InputError(f"{opened.name}: changed while it was read; run again when it is complete")
+    for each in opened.inputs:
+        if each.name == STREAM or is_remote(each.name):
+            continue
+        try:
+            now = Path(each.name).stat()
+        except OSError as error:
+            raise InputError(
+                f"{each.name}: was removed while it was read; bring it back and run the same command again",
+                passing=True,
+            ) from error
+        found = Stamp(size=now.st_size, modified=now.st_mtime_ns)
+        again = read_stamp(opened.file) if each is opened.input and not opened.file.closed else found
+        if not each.stamp == found == again:
+            raise InputError(f"{each.name}: changed while it was read; run again when it is complete")
 
 
 def _score_to_stream(scorer: Scorer, opened: Source, terms: Terms) -> Outcome:
@@ -154,7 +161,7 @@ def _score_to_stream(scorer: Scorer, opened: Source, terms: Terms) -> Outcome:
     with storage_errors("standard output"), tempfile.TemporaryFile() as rejects:
         try:
             sys.stdout.buffer.write(opened.writer.header)
-            for chunk in score_chunks(scorer, opened.take(), 0, opened.shown, opened.columns, opened.writer, terms.raw):
+            for chunk in _score_each(scorer, opened, terms.raw):
                 sys.stdout.buffer.write(chunk.output)
                 rejects.write(chunk.rejects)
                 tally += chunk.tally
@@ -168,3 +175,8 @@ def _score_to_stream(scorer: Scorer, opened: Source, terms: Terms) -> Outcome:
                 say(f"rejected: {line.decode().rstrip()}")
     _check_unchanged(opened)
     return Outcome(totals=tally, last_run=measure_run(scorer.threads, 0, tally.rows, started))
+
+
+def _score_each(scorer: Scorer, opened: Source, raw: bool) -> Iterator[Chunk]:
+    for shown, rows in opened.each():
+        yield from score_chunks(scorer, rows, 0, shown, opened.columns, opened.writer, raw, opened.taken)

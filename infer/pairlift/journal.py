@@ -146,7 +146,7 @@ def open_journal(path: Path, identity: Identity, restart: bool, resumable: bool 
         path: The directory.
         identity: The job.
         restart: Forget what is there, whatever job it is of.
-        resumable: Whether what an earlier run has done is of use; if not, a job of the same input is forgotten.
+        resumable: Whether what an earlier run has done is of use; if not, a job of standard input is forgotten.
 
     Raises:
         DestinationError: Another process holds it, or the name is taken by something else.
@@ -156,7 +156,7 @@ def open_journal(path: Path, identity: Identity, restart: bool, resumable: bool 
         if restart:
             clear_directory(path, JOURNAL)
         before = None if resumable else _read_identity(path)
-        if before is not None and before.input == identity.input:
+        if before is not None and before.is_stream:
             clear_directory(path, JOURNAL)
         yield Journal(path, _read_entries(path, identity))
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pairlift.chunk import digest_rows, score_chunks
 from pairlift.commit import LastRun
 from pairlift.counts import Tally
 from pairlift.destination import Work
 from pairlift.errors import ChangedError, Stopped, Unfinished
-from pairlift.formats import STREAM
+from pairlift.formats import STREAM, Row
+from pairlift.journal import Entry
 from pairlift.machine import read_peak_memory
 from pairlift.progress import Progress, Step
 from pairlift.rejects import MostRejects
@@ -69,32 +70,62 @@ def run_here(scorer: Scorer, opened: Source, work: Work, terms: Terms) -> LastRu
         ChangedError: The rows that are done are not what they were.
         RejectsError, Stopped, Unfinished: As `score_file`.
     """
-    rows, rejected = opened.take(), Counter[str]()
-    for entry in work.entries:
-        head = list(itertools.islice(rows, entry.tally.rows))
-        if len(head) != entry.tally.rows or digest_rows(head) != entry.source:
-            raise ChangedError(
-                f"{opened.name}: the rows from {opened.taken - len(head)} on are not what they were when the job began; "
-                "bring the old file back, or --restart to begin again"
-            )
-        rejected.update(entry.tally.rejected)
-        terms.tell(entry.tally, rejected, opened.total(), resumed=True)
-    resumed, started, kept = opened.taken, time.monotonic(), opened.name != STREAM
+    rejected, resumed = Counter[str](), work.tally.rows
+    done, kept, started = deque(work.entries), opened.name != STREAM, time.monotonic()
     with noted_signals() as signals:
-        chunks = score_chunks(scorer, rows, work.tally.rows, opened.shown, opened.columns, opened.writer, terms.raw)
-        for chunk in chunks:
-            entry = work.keeper.keep(chunk, opened.writer)
-            work.note(entry)
-            rejected.update(entry.tally.rejected)
-            terms.tell(entry.tally, rejected, opened.total())
-            terms.check_rejects(work.tally, final=False, kept=kept)
-            if signals:
-                raise Stopped(signals[0], f"{work.tally.rows} rows are done; run the same command to go on")
-            terms.check_time(0, work.tally.rows, resumed)
+        for shown, rows in opened.each():
+            before = opened.taken
+            for tally in _pass_over(rows, done, opened):
+                rejected.update(tally.rejected)
+                terms.tell(tally, rejected, opened.total(), resumed=True)
+                started = time.monotonic()
+                _check_signals(signals, work)
+            first = opened.taken - before
+            chunks = score_chunks(scorer, rows, first, shown, opened.columns, opened.writer, terms.raw, before)
+            for chunk in chunks:
+                entry = work.keeper.keep(chunk, opened.writer)
+                work.note(entry)
+                rejected.update(entry.tally.rejected)
+                terms.tell(entry.tally, rejected, opened.total())
+                terms.check_rejects(work.tally, final=False, kept=kept)
+                _check_signals(signals, work)
+                terms.check_time(0, work.tally.rows, resumed)
+    if done:
+        raise _changed(opened, done[0].first)
     terms.check_rejects(work.tally, final=True, kept=kept)
     if work.tally.rows > resumed:
         terms.check_time(work.size(), work.tally.rows, resumed)
     return measure_run(scorer.threads, resumed, work.tally.rows - resumed, started)
+
+
+def _pass_over(rows: Iterator[Row], done: deque[Entry], opened: Source) -> Iterator[Tally]:
+    """Take the rows of an input that are done, held to what they were, and yield what became of them, chunk by chunk.
+
+    Args:
+        rows: Of the input.
+        done: The chunks that are done, from this input's first one on; this input's are taken away.
+        opened: The source.
+    """
+    while done:
+        entry, first = done[0], opened.taken
+        head = list(itertools.islice(rows, entry.tally.rows))
+        if not head:
+            return
+        if entry.first != first or len(head) != entry.tally.rows or digest_rows(head) != entry.source:
+            raise _changed(opened, first)
+        yield done.popleft().tally
+
+
+def _check_signals(signals: Sequence[int], work: Work) -> None:
+    if signals:
+        raise Stopped(signals[0], f"{work.tally.rows} rows are done; run the same command to go on")
+
+
+def _changed(opened: Source, first: int) -> ChangedError:
+    return ChangedError(
+        f"{opened.name}: the rows from {first} on are not what they were when the job began; bring the old file back, or --restart "
+        "to begin again"
+    )
 
 
 def measure_run(threads: int, resumed: int, rows: int, started: float) -> LastRun:

@@ -12,15 +12,16 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pairlift import chunk, formats
+from pairlift import chunk
 from pairlift.commit import LastRun
 from pairlift.destination import Work
-from pairlift.errors import Stopped, StorageError, UsageError
+from pairlift.errors import InputError, Stopped, StorageError, UsageError
 from pairlift.formats import STREAM
 from pairlift.identity import read_runtime
+from pairlift.inputs import common_folder
 from pairlift.journal import Entry
 from pairlift.local_engine import Terms, measure_run
-from pairlift.plan import Descriptor, explain_plan, group_descriptors, plan_rows
+from pairlift.plan import Descriptor, explain_plan, group_descriptors, plan_inputs
 from pairlift.ray_cluster import FREE_CPUS, connected, last_line
 from pairlift.ray_worker import GROUP, RECEIPT, RayWorker
 from pairlift.scorer import Scorer
@@ -100,9 +101,14 @@ def check_ends(source: str, output: str) -> None:
 
 
 def _plan(opened: Source) -> list[Descriptor]:
-    with formats.open_input(opened.name) as file:
-        descriptors = list(plan_rows(opened.name, file, opened.found))
-    advice = explain_plan(descriptors[-1]) if descriptors else None
+    known = {each.name: each.stamp for each in opened.inputs}
+    descriptors, lasts = list[Descriptor](), dict[str, Descriptor]()
+    for descriptor in plan_inputs(list(known), opened.found):
+        if descriptor.stamp != known[descriptor.input]:
+            raise InputError(f"{descriptor.input}: changed while the job was at work; run again when it is complete")
+        lasts[descriptor.input] = descriptor
+        descriptors.append(dataclasses.replace(descriptor, input=_locate(descriptor.input)))
+    advice = explain_plan(list(lasts.values()))
     if advice:
         log.warning(advice)
     return descriptors
@@ -110,7 +116,7 @@ def _plan(opened: Source) -> list[Descriptor]:
 
 def _is_done(descriptor: Descriptor, work: Work) -> bool:
     """Whether all chunks of a descriptor are done; large rows of Parquet are more than one."""
-    row, end = descriptor.place.row, descriptor.place.row + descriptor.rows
+    row, end = descriptor.first, descriptor.first + descriptor.rows
     if end <= work.tally.rows:
         return True
     while row in work.later:
@@ -132,8 +138,8 @@ def _count_workers(cluster: Cluster, processors: int, groups: int) -> int:
 
 def _describe_task(opened: Source, work: Work, terms: Terms) -> Task:
     return Task(
-        source=_locate(opened.name),
-        stamp=opened.stamp,
+        first=dataclasses.replace(opened.inputs[0], name=_locate(opened.inputs[0].name)),
+        folder=common_folder([_locate(each.name) for each in opened.inputs]),
         found=opened.found,
         written=opened.written,
         fields=opened.fields,
@@ -178,11 +184,11 @@ def _run_groups(
                 yield found
     except RayError as error:
         died = error
-    left = [each.place.row for group in groups for each in group if each.place.row not in done]
+    left = [each.first for group in groups for each in group if each.first not in done]
     if left:
         others = f" and {len(left) - 1} others" if len(left) > 1 else ""
         raise StorageError(
-            f"{task.source}: the chunk of row {left[0]}{others} cannot be done: workers died or were lost "
+            f"{task.first.name}: the chunk of row {left[0]}{others} cannot be done: workers died or were lost "
             f"{RETRIES + 1} times at one{f' ({last_line(died)})' if died else ''}; what is done is kept: run the same command again, or see "
             "what these rows do to a worker (memory, most often)"
         ) from died

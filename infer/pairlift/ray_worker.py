@@ -40,10 +40,10 @@ class RayWorker:
             chunk_rows: Rows of a chunk.
         """
         chunk.CHUNK_ROWS = chunk_rows
-        self._seconds, self._source = seconds, task.source
+        self._seconds, self._source = seconds, task.first.name
         self._failed: PairliftError | None = None
         try:
-            with storage_errors(task.source):
+            with storage_errors(task.first.name):
                 scorer = Scorer.open(bundle, variant, threads)
                 _check_machine(scorer, digest, task)
                 self._worker = Worker(scorer, task)
@@ -71,7 +71,7 @@ class RayWorker:
                 came.put(RuntimeError(f"in a worker:\n{traceback.format_exc()}"))
 
         threading.Thread(target=work, daemon=True).start()
-        first = group[0].place.row
+        first = group[0].first
         while True:
             try:
                 found = came.get(timeout=self._seconds)

@@ -1,11 +1,10 @@
-"""The source of a job: an opened input, where its texts are, and the writer that its columns ask for."""
+"""The source of a job: its opened inputs, where their texts are, and the writer that their columns ask for."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import BinaryIO
 
 from pairlift import chunk, formats
@@ -13,71 +12,102 @@ from pairlift.chunk import read_pair, take_rows
 from pairlift.errors import InputError, RowError, UsageError
 from pairlift.fields import check_columns, map_fields
 from pairlift.formats import STREAM, Columns, Format, Reader, Row, Writer
-from pairlift.identity import printable
+from pairlift.inputs import Input, common_folder, shown_name
 from pairlift.scorer import Scorer
-from pairlift.storage import Stamp
+from pairlift.storage import read_stamp
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Source:
-    """An opened input.
+    """The opened inputs of a job; each is opened in its turn, and the first from the beginning on.
 
     Attributes:
-        name: As the user named it.
+        inputs: In order.
+        input: The one that is being read.
         file: Its bytes.
         reader: Its reader.
-        rows: Its rows, to be taken once.
+        rows: The rows of the first, to be taken once.
         columns: The column of each field.
         writer: The writer of the output.
-        stamp: Of the file when it was opened.
-        found, written: The formats of the input and of the output.
+        found, written: The formats of the inputs and of the output.
         fields: As the option `--fields`.
         taken: How many rows have been read.
     """
 
-    name: str
+    inputs: tuple[Input, ...]
+    input: Input
     file: BinaryIO
     reader: Reader
     rows: Iterator[Row]
     columns: Mapping[str, str]
     writer: Writer
-    stamp: Stamp
     found: Format
     written: Format
     fields: str | None
     taken: int = 0
+    _passed_rows: int = 0
+    _passed_bytes: int = 0
 
     @property
-    def shown(self) -> str:
-        """The name in the rejects, which does not depend on where the command is run."""
-        return printable(Path(self.name).name)
+    def name(self) -> str:
+        """The input that is being read, as the user named it."""
+        return self.input.name
 
-    def take(self) -> Iterator[Row]:
-        """Yield the rows, counting them."""
-        for row in self.rows:
+    @property
+    def folder(self) -> str:
+        """The folder that all inputs are in, which their names in the rejects are without."""
+        return common_folder([each.name for each in self.inputs])
+
+    def each(self) -> Iterator[tuple[str, Iterator[Row]]]:
+        """Yield for each input its name in the rejects and its rows, which are counted; what is left of them is not read.
+
+        Raises:
+            InputError: It cannot be read, or is not what it was when the job began.
+            UsageError: It has other columns than the first.
+        """
+        folder, first = self.folder, self.reader
+        yield shown_name(self.name, folder), self._count(self.rows)
+        for before, each in itertools.pairwise(self.inputs):
+            self._passed_rows, self._passed_bytes = self.taken, self._passed_bytes + before.stamp.size
+            with formats.open_input(each.name) as file:
+                check_stamp(file, each)
+                reader = formats.open_reader(file, each.name, self.found)
+                formats.check_alike(reader, first, each.name, self.inputs[0].name)
+                self.input, self.file, self.reader = each, file, reader
+                yield shown_name(each.name, folder), self._count(iter(reader))
+
+    def _count(self, rows: Iterator[Row]) -> Iterator[Row]:
+        for row in rows:
             self.taken += 1
             yield row
 
     def total(self) -> int | None:
-        """Return how many rows there are, or an estimate by the share of the file that is read, or None."""
-        if self.reader.count is not None:
-            return self.reader.count
+        """Return how many rows there are, or an estimate by the share of the bytes that is read, or None."""
         if self.name == STREAM:
             return None
-        return max(self.taken, round(self.taken * self.stamp.size / max(1, self.file.tell())))
+        if self.reader.count is not None:
+            rows, read = self._passed_rows + self.reader.count, self._passed_bytes + self.input.stamp.size
+        else:
+            rows, read = self.taken, self._passed_bytes + self.file.tell()
+        return max(self.taken, round(rows * sum(each.stamp.size for each in self.inputs) / max(1, read)))
+
+
+def check_stamp(file: BinaryIO, expected: Input) -> None:
+    """Hold an input that has been opened to what it was when the job began; an `InputError`."""
+    if read_stamp(file) != expected.stamp:
+        raise InputError(f"{expected.name}: changed while the job was at work; run again when it is complete")
 
 
 def open_source(
-    scorer: Scorer, file: BinaryIO, stamp: Stamp, name: str, found: Format, written: Format, fields: str | None
+    scorer: Scorer, file: BinaryIO, inputs: tuple[Input, ...], found: Format, written: Format, fields: str | None
 ) -> Source:
-    """Open the rows of a file and decide what the output looks like.
+    """Open the rows of the first input and decide what the output looks like.
 
     Args:
         scorer: Whose labels are added.
-        file: The input's bytes.
-        stamp: Of the input, taken when it was opened and before anything was read.
-        name: The input's name.
-        found: The input's format.
+        file: The first input's bytes.
+        inputs: In order; each stamp was taken before anything was read.
+        found: The inputs' format.
         written: The output's format.
         fields: As the option `--fields`.
 
@@ -85,6 +115,7 @@ def open_source(
         UsageError: A column is missing, taken or stands twice.
         InputError: The input cannot be read.
     """
+    name = inputs[0].name
     reader = formats.open_reader(file, name, found)
     columns = map_fields(fields, scorer.bundle.manifest.fields)
     added = ("prediction", *(f"p_{label}" for label in scorer.labels))
@@ -103,6 +134,10 @@ def open_source(
             check_columns(tuple(good.values), columns, f"{name}:{good.line}")
         first = [row for row in kept if _is_scorable(row, columns)]
         if not keyless:
+            if not kept and len(inputs) > 1:
+                raise InputError(
+                    f"{name}: is empty, and the columns of the output are those of the first input; leave it out, or write JSONL"
+                )
             given = tuple(key for key in dict.fromkeys(k for row in first for k in row.values) if key not in added)
             beyond = next(rows, None)
             if beyond is not None:
@@ -115,7 +150,7 @@ def open_source(
         rows = itertools.chain(kept, rows)
     writer = formats.make_writer(written, Columns(given=given, added=added), reader, first)
     return Source(
-        name=name, file=file, reader=reader, rows=rows, columns=columns, writer=writer, stamp=stamp,
+        inputs=inputs, input=inputs[0], file=file, reader=reader, rows=rows, columns=columns, writer=writer,
         found=found, written=written, fields=fields,
     )  # fmt: skip
 

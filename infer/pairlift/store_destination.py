@@ -95,7 +95,7 @@ class StoreDestination:
         if not there:
             self._check_beside(data)
             return None
-        if identity.input == STREAM:
+        if identity.is_stream:
             raise DestinationError(f"{self._output}: exists; remove it, or choose another name")
         try:
             manifest = record.load(JobManifest, data or b"", self._store.root + self._manifest)
@@ -139,7 +139,7 @@ class StoreDestination:
     def _make(
         self, journal: PartsJournal, identity: Identity, writer: Writer, labels: tuple[str, ...], last_run: LastRun
     ) -> JobManifest:
-        twin = None if identity.input == STREAM else self.find_finished(identity)
+        twin = None if identity.is_stream else self.find_finished(identity)
         if twin is not None:
             return twin
 
@@ -173,7 +173,7 @@ class StoreDestination:
     def _find_twin(self, identity: Identity, error: PairliftError) -> JobManifest:
         """Return the manifest of the same job, made meanwhile by another process that has taken the parts away; or raise."""
         try:
-            twin = None if identity.input == STREAM else self.find_finished(identity)
+            twin = None if identity.is_stream else self.find_finished(identity)
         except PairliftError:
             twin = None
         if twin is None:

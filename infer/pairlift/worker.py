@@ -10,15 +10,16 @@ from typing import BinaryIO
 from pairlift import formats
 from pairlift.chunk import score_chunks
 from pairlift.destination import Keeper, open_destination
-from pairlift.errors import ChangedError, InputError, UsageError
+from pairlift.errors import ChangedError, UsageError
 from pairlift.formats import Format
 from pairlift.identity import identify
+from pairlift.inputs import Input, common_folder, shown_name
 from pairlift.journal import Entry
 from pairlift.plan import Descriptor, read_from, take_planned
 from pairlift.scorer import Scorer
-from pairlift.source import Source, open_source
+from pairlift.source import check_stamp, open_source
 from pairlift.staging import storage_errors
-from pairlift.storage import Stamp, read_stamp
+from pairlift.storage import read_stamp
 from pairlift.store_destination import StoreDestination
 
 
@@ -27,8 +28,8 @@ class Task:
     """All that a worker must know of a job; can be sent to another process.
 
     Attributes:
-        source: The input's name.
-        stamp: What it was known by.
+        first: The first input, which says what the output looks like; by a name that holds in any process.
+        folder: That all inputs are in.
         found, written: The formats of the input and of the output.
         fields: As the option `--fields`.
         raw: Whether rejected records are kept.
@@ -36,8 +37,8 @@ class Task:
         runtime: Versions of what computes where the job began.
     """
 
-    source: str
-    stamp: Stamp
+    first: Input
+    folder: str
     found: Format
     written: Format
     fields: str | None
@@ -54,11 +55,11 @@ def run_descriptor(
     raw: bool = True,
     quoting: str | None = None,
 ) -> list[Entry]:
-    """Do one chunk of the job that makes an output in a store; `score_file` puts it together when all are done.
+    """Do one chunk of the job of one input that makes an output in a store; `score_file` puts it together when all are done.
 
     Args:
         scorer: A bundle's variant.
-        descriptor: The chunk, as `plan_file` gives it.
+        descriptor: The chunk, as `plan_files` gives it for this input alone.
         output: `s3://bucket/key`, or a directory or prefix that ends in `/`.
         fields, raw, quoting: As for `score_file`, which must be told the same.
 
@@ -66,22 +67,27 @@ def run_descriptor(
         What is said of the chunk; nothing when the output is complete already.
 
     Raises:
-        UsageError: The output is a local file, which one process makes.
+        UsageError: The output is a local file, which one process makes, or the chunk is of a job of several inputs.
         ChangedError: The input, or the job that is at work there, is another.
         PairliftError: As `score_file`.
     """
-    source = descriptor.input
+    source, only = descriptor.input, Input(name=descriptor.input, stamp=descriptor.stamp)
+    if descriptor.first != descriptor.place.row:
+        raise UsageError(
+            f"{source}: the chunk of row {descriptor.place.row} is row {descriptor.first} of several inputs, whose job one chunk does "
+            "not tell; plan each input by itself"
+        )
     found, written = formats.format_of(source, output, quoting), formats.format_of(output, source, quoting)
     where = open_destination(output, written)
     if not isinstance(where, StoreDestination):
         raise UsageError(f"{output}: is a local file, which one process makes; name an object, a directory or a prefix")
     with storage_errors(output):
         where.check(source)
-        identity = identify(scorer, descriptor.stamp, source, found, written, fields, raw, where.one_machine)
+        identity = identify(scorer, (only,), found, written, fields, raw, where.one_machine)
         if where.find_finished(identity) is not None:
             return []
         task = Task(
-            source=source, stamp=descriptor.stamp, found=found, written=written, fields=fields, raw=raw,
+            first=only, folder=common_folder([source]), found=found, written=written, fields=fields, raw=raw,
             keeper=where.join(identity), runtime=identity.runtime,
         )  # fmt: skip
         with contextlib.closing(Worker(scorer, task)) as worker:
@@ -92,47 +98,62 @@ class Worker:
     """Does chunks of one job."""
 
     def __init__(self, scorer: Scorer, task: Task) -> None:
-        """Open the input.
+        """Open the first input, which decides what the output looks like.
 
         Raises:
             ChangedError: It is not what it was when the job began.
             InputError: It cannot be read.
         """
         self._scorer, self._task = scorer, task
-        self._file: BinaryIO = formats.open_input(task.source)
-        found = read_stamp(self._file)
-        if found != task.stamp:
-            raise ChangedError(f"{task.source}: is not what it was when the job began (was {task.stamp}, is {found})")
-        self._opened: Source = open_source(
-            scorer, self._file, found, task.source, task.found, task.written, task.fields
-        )
+        self._first = _open_unchanged(task.first)
+        self._opened = open_source(scorer, self._first, (task.first,), task.found, task.written, task.fields)
         # What has been read of the first rows is read again from where a descriptor begins, by a reader of its own.
-        self._again: BinaryIO = formats.open_input(task.source)
-        self._reader = formats.open_reader(self._again, task.source, task.found)
+        self._input, self._file = task.first, _open_unchanged(task.first)
+        self._reader = formats.open_reader(self._file, task.first.name, task.found)
 
     def run(self, group: Sequence[Descriptor]) -> Iterator[Entry]:
-        """Do chunks that stand one after the other, and yield what is to be said of each when it is durable.
+        """Do chunks that stand one after the other in one input, and yield what is to be said of each when it is durable.
 
         Raises:
             ChangedError: The input is not what it was.
+            UsageError: It has other columns than the first.
             InputError: It cannot be read.
             StorageError, DestinationError: A part cannot be written.
         """
         task, opened = self._task, self._opened
-        if any(descriptor.stamp != task.stamp for descriptor in group):
-            raise ChangedError(f"{task.source}: the plan is of another content; make the plan again")
-        rows = read_from(self._reader, self._again, task.found, group[0])
+        self._turn_to(Input(name=group[0].input, stamp=group[0].stamp))
+        rows = read_from(self._reader, self._file, task.found, group[0])
+        shown = shown_name(self._input.name, task.folder)
         for descriptor in group:
             chunks = score_chunks(
-                self._scorer, take_planned(rows, descriptor), descriptor.place.row, opened.shown, opened.columns,
-                opened.writer, task.raw,
+                self._scorer, take_planned(rows, descriptor), descriptor.place.row, shown, opened.columns, opened.writer, task.raw,
+                descriptor.first - descriptor.place.row,
             )  # fmt: skip
             for chunk in chunks:
                 yield task.keeper.keep(chunk, opened.writer)
-        if not task.stamp.etag and read_stamp(self._again) != task.stamp:
-            raise InputError(f"{task.source}: changed while it was read; run again when it is complete")
+        if not self._input.stamp.etag:
+            check_stamp(self._file, self._input)
+
+    def _turn_to(self, wanted: Input) -> None:
+        if wanted == self._input:
+            return
+        self._file.close()
+        self._file = _open_unchanged(wanted)
+        self._input, self._reader = wanted, formats.open_reader(self._file, wanted.name, self._task.found)
+        formats.check_alike(self._reader, self._opened.reader, wanted.name, self._task.first.name)
 
     def close(self) -> None:
-        """Close the input."""
+        """Close the inputs."""
+        self._first.close()
         self._file.close()
-        self._again.close()
+
+
+def _open_unchanged(expected: Input) -> BinaryIO:
+    file = formats.open_input(expected.name)
+    found = read_stamp(file)
+    if found != expected.stamp:
+        file.close()
+        raise ChangedError(
+            f"{expected.name}: is not what it was when the job began (was {expected.stamp}, is {found}); bring it back, or plan again"
+        )
+    return file

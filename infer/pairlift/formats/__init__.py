@@ -20,7 +20,18 @@ from pairlift.formats.lines import LineReader
 from pairlift.formats.row import Columns, Place, Reader, Row, Writer
 from pairlift.storage import is_remote
 
-__all__ = ["Columns", "Format", "Reader", "Row", "Writer", "format_of", "make_writer", "open_input", "open_reader"]
+__all__ = [
+    "Columns",
+    "Format",
+    "Reader",
+    "Row",
+    "Writer",
+    "check_alike",
+    "format_of",
+    "make_writer",
+    "open_input",
+    "open_reader",
+]
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 PARQUET = ".parquet"
@@ -131,6 +142,25 @@ def open_reader(file: BinaryIO, source: str, found: Format) -> Reader:
     if found.delimiter is None:
         return JsonlReader(lines, source)
     return DelimitedReader(lines, source, found.delimiter, found.quoted)
+
+
+def check_alike(reader: Reader, first: Reader, source: str, first_source: str) -> None:
+    """Refuse an input of a job whose columns, or, in Parquet, their types, are not those of the first.
+
+    Raises:
+        UsageError: With what differs.
+    """
+    if reader.columns != first.columns:
+        found, expected = (", ".join(each.columns or ()) for each in (reader, first))
+        raise UsageError(
+            f"{source}: has columns {found}; expected {expected}, as {first_source} has; score it by itself"
+        )
+    was, now = getattr(first, "schema", None), getattr(reader, "schema", None)
+    if was is not None and now is not None and not was.equals(now):
+        name, before, after = next((a.name, a.type, b.type) for a, b in zip(was, now, strict=True) if not a.equals(b))
+        raise UsageError(
+            f"{source}: column {name!r} is {after}; expected {before}, as {first_source} has; score it by itself"
+        )
 
 
 def reopen(file: BinaryIO, found: Format, source: str, place: Place) -> BinaryIO:

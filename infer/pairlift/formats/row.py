@@ -18,7 +18,7 @@ class Row:
     """One record.
 
     Attributes:
-        number: From 0, over all records, bad ones included.
+        number: From 0, over all records of its file, bad ones included.
         line: Where it begins, from 1; None in Parquet, which has no lines.
         start, end: The bytes it takes in the file, uncompressed, with its line end; None in Parquet.
         values: The columns by name, in the file's order; strings, or JSON values from JSON lines and Parquet.

@@ -1,0 +1,312 @@
+"""Several files as one job: the same promises as of one, as if their rows stood one after the other."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from bucket import Bucket, bucket, moto_port
+from conftest import SMALL_BUNDLE, Run
+from pairlift import Scorer, chunk, formats
+from pairlift.errors import ChangedError, InputError, UsageError
+from pairlift.inputs import check_apart, common_folder, find_inputs
+from pairlift.job import score_file
+from pairlift.plan import group_descriptors, plan_files
+from pairlift.progress import Step
+from pairlift.worker import run_descriptor
+
+__all__ = ["bucket", "moto_port"]
+ROWS = (40, 0, 16, 1, 33)  # of each input; chunks have 16
+
+
+@pytest.fixture
+def scorer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scorer]:
+    """The scorer of the small bundle, with chunks of 16 rows."""
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 16)
+    scorer = Scorer.open(SMALL_BUNDLE)
+    yield scorer
+    scorer.close()
+
+
+def make_rows(first: int, count: int) -> list[dict[str, str]]:
+    """Return rows that are like no others."""
+    return [{"premise": f"the dog {i} runs", "hypothesis": "a cat " * (i % 4)} for i in range(first, first + count)]
+
+
+def write_input(path: Path, rows: list[dict[str, str]], broken: bool = True) -> str:
+    """Write rows in any format; in text every eleventh is broken."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bad = {i for i in range(len(rows)) if broken and i % 11 == 5}
+    if ".parquet" in path.suffixes:
+        columns = {name: pa.array([row[name] for row in rows], pa.string()) for name in ("premise", "hypothesis")}
+        pq.write_table(pa.table(columns), path)
+        return str(path)
+    if ".csv" in path.suffixes:
+        lines = [
+            "premise,hypothesis",
+            *(r["premise"] if i in bad else ",".join(r.values()) for i, r in enumerate(rows)),
+        ]
+    else:
+        lines = ["{broken" if i in bad else json.dumps(row) for i, row in enumerate(rows)]
+    data = "".join(f"{line}\n" for line in lines).encode()
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    return str(path)
+
+
+def write_inputs(folder: Path, suffix: str) -> list[str]:
+    """Write five inputs in two folders, one of them without rows; in JSON lines that one is left out."""
+    places = [folder / ("a" if i < 2 else "b") / f"{i}{suffix}" for i in range(len(ROWS))]
+    kept = [i for i, rows in enumerate(ROWS) if rows or ".jsonl" not in suffix]
+    return [write_input(places[i], make_rows(sum(ROWS[:i]), ROWS[i])) for i in kept]
+
+
+def read_records(path: Path) -> list[object]:
+    """Return the rows of a file, values alone."""
+    return [dict(row.values) for row in formats.read_rows(str(path))]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".jsonl.gz", ".parquet"])
+def test_the_output_has_the_rows_of_all_in_order(scorer: Scorer, tmp_path: Path, suffix: str) -> None:
+    names = write_inputs(tmp_path / "in", suffix)
+    outcome = score_file(scorer, names, str(tmp_path / f"out{suffix}"))
+    assert outcome.totals.rows == sum(ROWS)
+    alone, refused = [], []
+    for i, name in enumerate(names):
+        score_file(scorer, name, str(tmp_path / f"{i}{suffix}"))
+        alone += read_records(tmp_path / f"{i}{suffix}")
+        if (tmp_path / f"{i}{suffix}.rejects.jsonl").exists():
+            lines = (tmp_path / f"{i}{suffix}.rejects.jsonl").read_text().splitlines()
+            refused += [
+                json.loads(line) | {"source": Path(name).relative_to(tmp_path / "in").as_posix()} for line in lines
+            ]
+    assert read_records(tmp_path / f"out{suffix}") == alone
+    if suffix != ".parquet":
+        lines = (tmp_path / f"out{suffix}.rejects.jsonl").read_text().splitlines()
+        assert [json.loads(line) for line in lines] == refused, "each with its file, and its row there"
+    inputs = json.loads((tmp_path / f"out{suffix}.manifest.json").read_text())["job"]["inputs"]
+    assert [each["name"] for each in inputs] == [Path(n).relative_to(tmp_path / "in").as_posix() for n in names]
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.csv", "parts/"])
+def test_a_job_that_stops_after_any_chunk_goes_on_to_the_same_bytes(
+    scorer: Scorer, tmp_path: Path, output: str
+) -> None:
+    names = write_inputs(tmp_path / "in", ".jsonl")
+
+    def score(place: Path, chunks: int | None = None) -> dict[str, bytes]:
+        class EnoughError(Exception):
+            pass
+
+        done = []
+
+        def count(step: Step) -> None:
+            done.extend([step] * (not step.resumed))
+            if len(done) == chunks:
+                raise EnoughError
+
+        place.mkdir(exist_ok=True)
+        try:
+            score_file(scorer, names, f"{place}/{output}", progress=count)
+        except EnoughError:
+            assert not (place / output).is_file()
+            return {}
+        found = {p.relative_to(place).as_posix(): p.read_bytes() for p in place.rglob("*") if p.is_file()}
+        return {name: data for name, data in found.items() if "manifest" not in name}
+
+    expected = score(tmp_path / "whole")
+    for chunks in range(1, 9):
+        assert score(tmp_path / f"{chunks}", chunks) == {}
+        score(tmp_path / f"{chunks}", 1)
+        assert score(tmp_path / f"{chunks}") == expected
+
+
+def test_chunks_done_in_any_order_on_their_own_are_the_output(scorer: Scorer, tmp_path: Path) -> None:
+    names = write_inputs(tmp_path / "in", ".jsonl.gz")
+    plan = list(plan_files(names))
+    assert [(d.first, d.place.row, d.rows) for d in plan] == [
+        (0, 0, 16), (16, 16, 16), (32, 32, 8), (40, 0, 16), (56, 0, 1), (57, 0, 16), (73, 16, 16), (89, 32, 1),
+    ]  # fmt: skip
+    groups = list(group_descriptors(plan, formats.format_of(names[0])))
+    assert [group[0].input for group in groups] == names
+    only = list(plan_files(names[3:]))
+    for descriptor in random.Random(3).sample(only, len(only)):
+        run_descriptor(scorer, descriptor, f"{tmp_path}/parts/")
+    assert score_file(scorer, names[3], f"{tmp_path}/parts/").resumed == 33
+    with pytest.raises(
+        UsageError, match=r"the chunk of row 16 is row 73 of several inputs, .* plan each input by itself"
+    ):
+        run_descriptor(scorer, plan[-2], f"{tmp_path}/others/")
+
+
+def test_a_changed_set_of_inputs_is_noticed(scorer: Scorer, tmp_path: Path) -> None:
+    names = write_inputs(tmp_path / "in", ".jsonl")
+    output = str(tmp_path / "out.jsonl")
+
+    def stop(step: Step) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_file(scorer, names, output, progress=stop)
+    with pytest.raises(ChangedError, match=r"the job began otherwise: inputs \(was 4, is 3\)"):
+        score_file(scorer, names[:-1], output)
+    write_input(Path(names[2]), make_rows(0, 2))
+    with pytest.raises(ChangedError, match=r"the job began otherwise: input b/3\.jsonl size \(was \d+, is \d+\)"):
+        score_file(scorer, names, output)
+
+
+@pytest.mark.parametrize("which", [0, 1, 3])
+def test_an_input_that_changes_while_others_are_read_is_noticed(scorer: Scorer, tmp_path: Path, which: int) -> None:
+    names = write_inputs(tmp_path / "in", ".jsonl")
+    steps: list[Step] = []
+
+    def change(step: Step) -> None:
+        steps.append(step)
+        if len(steps) == 4:  # the first input is done, and the third
+            write_input(Path(names[which]), make_rows(500, 30))
+
+    with pytest.raises(InputError, match=r"\d\.jsonl: changed while .*; run again when it is complete"):
+        score_file(scorer, names, str(tmp_path / "out.jsonl"), progress=change)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_an_estimate_of_all_rows_is_told_from_the_first_chunk_on(scorer: Scorer, tmp_path: Path) -> None:
+    for suffix in (".jsonl", ".parquet"):
+        names = [write_input(tmp_path / f"{i}{suffix}", make_rows(100, 48), broken=False) for i in range(4)]
+        steps: list[Step] = []
+        score_file(scorer, names, str(tmp_path / f"out{suffix}"), progress=steps.append)
+        assert all(step.total is not None and abs(step.total - 192) < 20 for step in steps[3:])
+        assert steps[-1].total == 192
+
+
+def test_inputs_of_one_job_have_the_same_columns(scorer: Scorer, tmp_path: Path) -> None:
+    one = write_input(tmp_path / "1.csv", make_rows(0, 3))
+    (tmp_path / "2.csv").write_text("hypothesis,premise\nb,a\n")
+    message = (
+        r"2\.csv: has columns hypothesis, premise; expected premise, hypothesis, as .*1\.csv has; score it by itself"
+    )
+    with pytest.raises(UsageError, match=message):
+        score_file(scorer, [one, str(tmp_path / "2.csv")], str(tmp_path / "out.csv"))
+    with pytest.raises(UsageError, match=message):
+        list(plan_files([one, str(tmp_path / "2.csv")]))
+    first = write_input(tmp_path / "1.parquet", make_rows(0, 3))
+    texts = {"premise": pa.array(["a"], pa.large_string()), "hypothesis": pa.array(["b"], pa.string())}
+    pq.write_table(pa.table(texts), tmp_path / "2.parquet")
+    with pytest.raises(
+        UsageError, match=r"2\.parquet: column 'premise' is large_string; expected string, as .*1\.parquet has"
+    ):
+        score_file(scorer, [first, str(tmp_path / "2.parquet")], str(tmp_path / "out.parquet"))
+    (tmp_path / "0.jsonl").write_text("\n\n")
+    empty, full = str(tmp_path / "0.jsonl"), write_input(tmp_path / "1.jsonl", make_rows(0, 3))
+    with pytest.raises(
+        InputError, match=r"0\.jsonl: is empty, and the columns of the output are those of the first input"
+    ):
+        score_file(scorer, [empty, full], str(tmp_path / "out.csv"))
+
+
+def test_names_of_several_inputs(tmp_path: Path) -> None:
+    for name in ("b.jsonl", "a.jsonl", "x/c.jsonl", "x/[1].jsonl", ".d.jsonl", "_e/f.jsonl", "a.jsonl.rejects.jsonl", "rejects.jsonl",
+                 "_SUCCESS", "notes.txt", "é?.jsonl"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "0.jsonl").touch()
+
+    def found(named: str) -> list[str]:
+        return [Path(name).relative_to(tmp_path).as_posix() for name in find_inputs(f"{tmp_path}/{named}")]
+
+    assert found("") == ["a.jsonl", "b.jsonl", "x/[1].jsonl", "x/c.jsonl", "é?.jsonl"]
+    assert found("*.jsonl") == ["a.jsonl", "b.jsonl", "é?.jsonl"]
+    assert found("?.jsonl") == ["a.jsonl", "b.jsonl"]
+    assert found("**/[1]*") == ["x/[1].jsonl"]
+    assert found("**/c.jsonl") == ["x/c.jsonl"]
+    assert found("é?.jsonl") == ["é?.jsonl"], "it is there"
+    assert found("a.jsonl.rejects.jsonl") == ["a.jsonl.rejects.jsonl"], "it is asked for"
+    assert find_inputs("-") == ["-"]
+    with pytest.raises(InputError, match=r"\*\.csv: found nothing, expected a file that the pattern matches"):
+        found("*.csv")
+    with pytest.raises(
+        InputError, match=r"y/: found nothing, expected files that end in \.csv, \.tsv, \.jsonl, \.parquet"
+    ):
+        found("y/")
+    (tmp_path / "x/d.csv.gz").write_text("x")
+    with pytest.raises(UsageError, match=r"x/\[1\]\.jsonl and .*x/d\.csv\.gz are of two formats, and a job has one"):
+        found("x/")
+    (tmp_path / "x/out/_job").mkdir(parents=True)
+    (tmp_path / "x/out/_job/job.json").write_text("{}")
+    with pytest.raises(InputError, match=r"_job/job\.json: .*x/ has an output that is not finished"):
+        found("x/")
+
+
+def test_the_folder_that_inputs_share() -> None:
+    assert common_folder(["in/ab/1.csv", "in/ac/1.csv"]) == "in/"
+    assert common_folder(["s3://b/in/1.csv"]) == "s3://b/in/"
+    assert common_folder(["1.csv", "in/2.csv"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("named", "output"),
+    [
+        ("in/", "in/out.csv"),
+        ("in/", "in/deep/out/"),
+        ("in/", "in"),
+        ("in/*.csv", "in/out.csv"),
+        ("*.csv", "./x/../out.csv"),
+        ("in/**/*.csv", "in/out/"),
+        ("s3://b/in/", "s3://b/in/out.csv"),
+        ("s3://b/*.csv", "s3://b/out.csv"),
+    ],
+)
+def test_an_output_that_would_be_an_input_the_next_time_is_refused(
+    named: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="would be one of the inputs that"):
+        check_apart(named, output)
+    for apart in ("out/in.csv", "in.csv.gz", "s3://b/other/in.csv", "s3://c/in/x.csv", "-"):
+        if not (named == "*.csv" and apart == "in.csv.gz"):
+            check_apart(named, apart)
+
+
+def test_the_command_takes_a_pattern_and_a_directory(pairlift: Run, tmp_path: Path) -> None:
+    write_inputs(tmp_path / "in", ".csv")
+    done = pairlift("score", SMALL_BUNDLE, "in/**/*.csv", "out.csv", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "5 inputs, in/a/0.csv to in/b/4.csv\n" in done.stderr
+    again = pairlift("score", SMALL_BUNDLE, f"{tmp_path}/in/", "out.csv", cwd=tmp_path)
+    assert (again.returncode, "complete" in again.stderr) == (1, True), again.stderr
+    streamed = pairlift("score", SMALL_BUNDLE, "in/", "-", "--quiet", cwd=tmp_path)
+    assert streamed.stdout == (tmp_path / "out.csv").read_text()
+    planned = pairlift("plan", "in/", cwd=tmp_path)
+    assert [json.loads(line)["first"] for line in planned.stdout.splitlines()] == [0, 40, 56, 57]
+    bad = pairlift("score", SMALL_BUNDLE, "in/", "in/out.csv", cwd=tmp_path)
+    assert (bad.returncode, "in/out.csv: would be one of the inputs that in/ names" in bad.stderr) == (2, True)
+    none = pairlift("score", SMALL_BUNDLE, "nowhere/*.csv", "x.csv", cwd=tmp_path)
+    assert (none.returncode, "nowhere/*.csv: found nothing" in none.stderr) == (3, True)
+
+
+def test_objects_below_a_prefix_are_one_job(scorer: Scorer, bucket: Bucket, tmp_path: Path) -> None:
+    names = write_inputs(tmp_path / "in", ".jsonl")
+    score_file(scorer, names, str(tmp_path / "out.jsonl"))
+    for name in names:
+        bucket.put(f"in/{Path(name).relative_to(tmp_path / 'in').as_posix()}", Path(name).read_bytes())
+    bucket.put("in/", b"")
+    bucket.put("in/b/_SUCCESS", b"x")
+    bucket.put("in/b/0.jsonl", b"")
+    found = find_inputs(bucket.url("in/"))
+    assert found == [bucket.url(f"in/{'a' if i < 2 else 'b'}/{i}.jsonl") for i in (0, 2, 3, 4)]
+    assert find_inputs(bucket.url("in/**/?.jsonl")) == found
+    assert find_inputs(bucket.url("in/a/*")) == found[:1]
+    score_file(scorer, found, bucket.url("out.jsonl"))
+    assert bucket.get("out.jsonl") == (tmp_path / "out.jsonl").read_bytes()
+    assert bucket.get("out.jsonl.rejects.jsonl") == (tmp_path / "out.jsonl.rejects.jsonl").read_bytes()
+    with pytest.raises(InputError, match=r"other/: found nothing"):
+        find_inputs(bucket.url("other/"))
+    with pytest.raises(UsageError, match=r"s3://b\*/in/: expected s3://bucket/key with \* and \? in the key"):
+        find_inputs("s3://b*/in/")
+    whole = find_inputs(f"s3://{bucket.name}/")
+    assert set(found) < set(whole)
