@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -225,6 +226,12 @@ def test_names_of_several_inputs(tmp_path: Path) -> None:
     assert found("**/[1]*") == ["x/[1].jsonl"]
     assert found("**/c.jsonl") == ["x/c.jsonl"]
     assert found("é?.jsonl") == ["é?.jsonl"], "it is there"
+    assert find_inputs(f"{tmp_path}/?/") == find_inputs(f"{tmp_path}/x/")
+    (tmp_path / "[z]*/b").mkdir(parents=True)
+    (tmp_path / "[z]*/b/c.jsonl").write_text("x")
+    assert found("[z]*/") == ["[z]*/b/c.jsonl"]
+    assert found("[z]*/?/") == ["[z]*/b/c.jsonl"]
+    shutil.rmtree(tmp_path / "[z]*")
     assert found("a.jsonl.rejects.jsonl") == ["a.jsonl.rejects.jsonl"], "it is asked for"
     assert find_inputs("-") == ["-"]
     with pytest.raises(InputError, match=r"\*\.csv: found nothing, expected a file that the pattern matches"):
@@ -234,7 +241,10 @@ def test_names_of_several_inputs(tmp_path: Path) -> None:
     ):
         found("y/")
     (tmp_path / "x/d.csv.gz").write_text("x")
-    with pytest.raises(UsageError, match=r"x/\[1\]\.jsonl and .*x/d\.csv\.gz are of two formats, and a job has one"):
+    with pytest.raises(
+        UsageError,
+        match=r"x/\[1\]\.jsonl and .*x/d\.csv\.gz are of two formats, and a job has one; name those .* '\*\.jsonl'$",
+    ):
         found("x/")
     (tmp_path / "x/out/_job").mkdir(parents=True)
     (tmp_path / "x/out/_job/job.json").write_text("{}")
@@ -253,7 +263,9 @@ def test_the_folder_that_inputs_share() -> None:
     [
         ("in/", "in/out.csv"),
         ("in/", "in/deep/out/"),
-        ("in/", "in"),
+        ("in/", "in/"),
+        ("i*/", "in/deep/out.jsonl"),
+        ("s3://b/i*/", "s3://b/in/out.csv"),
         ("in/*.csv", "in/out.csv"),
         ("*.csv", "./x/../out.csv"),
         ("in/**/*.csv", "in/out/"),
@@ -301,12 +313,13 @@ def test_objects_below_a_prefix_are_one_job(scorer: Scorer, bucket: Bucket, tmp_
     assert found == [bucket.url(f"in/{'a' if i < 2 else 'b'}/{i}.jsonl") for i in (0, 2, 3, 4)]
     assert find_inputs(bucket.url("in/**/?.jsonl")) == found
     assert find_inputs(bucket.url("in/a/*")) == found[:1]
+    assert find_inputs(bucket.url("i?/a/")) == found[:1]
     score_file(scorer, found, bucket.url("out.jsonl"))
     assert bucket.get("out.jsonl") == (tmp_path / "out.jsonl").read_bytes()
     assert bucket.get("out.jsonl.rejects.jsonl") == (tmp_path / "out.jsonl.rejects.jsonl").read_bytes()
     with pytest.raises(InputError, match=r"other/: found nothing"):
         find_inputs(bucket.url("other/"))
-    with pytest.raises(UsageError, match=r"s3://b\*/in/: expected s3://bucket/key with \* and \? in the key"):
+    with pytest.raises(UsageError, match=r"s3://b\*/in/: expected s3://bucket/key, with \* and \? in the key"):
         find_inputs("s3://b*/in/")
     whole = find_inputs(f"s3://{bucket.name}/")
     assert set(found) < set(whole)

@@ -18,6 +18,7 @@ from pairlift.storage import Stamp, is_remote, read_stamp
 
 OPENERS = 16  # objects asked for at once: each takes a round trip
 REJECTS = "rejects.jsonl"
+BELOW = "**/*"  # what a directory or a prefix stands for
 SOME_PART = "/part-000000000000"
 
 log = logging.getLogger(__name__)
@@ -33,9 +34,7 @@ class Input:
 
 def is_several(named: str) -> bool:
     """Whether a name is a pattern (`*` and `?` within a folder's or file's name, `**/` for any folders), a directory or a prefix."""
-    if named.endswith("/"):
-        return True
-    return ("*" in named or "?" in named) and (is_remote(named) or not os.path.lexists(named))
+    return named.endswith("/") or (("*" in named or "?" in named) and not _is_there(named))
 
 
 def find_inputs(named: str) -> list[str]:
@@ -53,8 +52,9 @@ def find_inputs(named: str) -> list[str]:
     """
     if named == STREAM or not is_several(named):
         return [named]
-    folder = _fixed_folder(named)
-    below = _list_bucket(named, folder) if is_remote(named) else _list_files(named)
+    below = _list_bucket(named) if is_remote(named) else _list_files(named)
+    head = _fixed_head(named)
+    folder = head[: head.rfind("/") + 1]
     names = [name for name in sorted(below) if not f".{name.rpartition('/')[2]}".endswith(f".{REJECTS}")]
     if named.endswith("/"):
         unfinished = next((name for name in names if "/_job/" in f"/{name[len(folder) :]}"), None)
@@ -74,7 +74,8 @@ def find_inputs(named: str) -> list[str]:
     for name in names:
         if _extension(name) != _extension(first):
             raise UsageError(
-                f"{named}: {first} and {name} are of two formats, and a job has one; name them by their extension"
+                f"{named}: {first} and {name} are of two formats, and a job has one; name those of one by a pattern that ends in, "
+                f"say, '*{_extension(first)}'"
             )
     return names
 
@@ -83,15 +84,12 @@ def check_apart(named: str, output: str) -> None:
     """Refuse an output that the name of several inputs would stand for too, when it is there; a `UsageError`."""
     if output == STREAM or not is_several(named) or is_remote(named) != is_remote(output):
         return
-    folder = _fixed_folder(named)
-    root = folder if is_remote(named) else f"{Path(folder or '.').resolve()}/"
+    head = _fixed_head(named)
+    folder = head[: head.rfind("/") + 1]
+    root = folder if is_remote(named) else f"{str(Path(folder or '.').resolve()).rstrip('/')}/"
     at = output.rstrip("/") if is_remote(output) else str(Path(output).resolve())
-    if named.endswith("/"):
-        inside = f"{at}/".startswith(root)
-    else:
-        made = at + SOME_PART + _extension(named) if output.endswith("/") else at
-        inside = _translate(root + named[len(folder) :]).fullmatch(made) is not None
-    if inside:
+    made = at + SOME_PART + _extension(named) if output.endswith("/") else at
+    if _translate(root + head[len(folder) :], named[len(head) :]).fullmatch(made):
         raise UsageError(
             f"{output}: would be one of the inputs that {named} names; choose another place for the output"
         )
@@ -137,35 +135,45 @@ def _is_shown(name: str) -> bool:
     return not any(part.startswith((".", "_")) for part in name.split("/"))
 
 
-def _fixed_folder(named: str) -> str:
-    """Return what stands before the first `*` or `?`, up to its last slash."""
-    head = re.split(r"[*?]", named)[0]
-    return head[: head.rfind("/") + 1]
+def _is_there(named: str) -> bool:
+    return not is_remote(named) and os.path.lexists(named)
+
+
+def _fixed_head(named: str) -> str:
+    """Return what stands before the first `*` or `?` of a pattern."""
+    return named if _is_there(named) else re.split(r"[*?]", named)[0]
 
 
 def _list_files(named: str) -> dict[str, int]:
-    pattern = f"{glob.escape(named)}**/*" if named.endswith("/") else named.replace("[", "[[]")
+    """Return the files that a name stands for, with their sizes."""
+    head = _fixed_head(named)
+    pattern = glob.escape(head) + named[len(head) :].replace("[", "[[]") + (BELOW if named.endswith("/") else "")
     found = glob.glob(pattern, recursive=True, include_hidden=named.endswith("/"))  # noqa: PTH207 (not relative to a folder)
     return {name: Path(name).stat().st_size for name in found if Path(name).is_file()}
 
 
-def _list_bucket(named: str, folder: str) -> dict[str, int]:
-    from pairlift.storage.store import BucketStore
-    from pairlift.storage.url import SCHEME, S3Url, parse_url
+def _list_bucket(named: str) -> dict[str, int]:
+    """Return the objects that a name stands for, with their sizes."""
+    from pairlift.storage.store import open_store
+    from pairlift.storage.url import SCHEME
 
-    bucket = parse_url(named if named.rstrip("/").count("/") > 2 else f"{named}x").bucket
-    if "*" in bucket or "?" in bucket:
-        raise UsageError(f"{named}: expected s3://bucket/key with * and ? in the key")
+    head = _fixed_head(named)
+    bucket, _, key = head.removeprefix(SCHEME).partition("/")
+    root = f"{SCHEME}{bucket}/"
+    if not bucket or not head.startswith(root):
+        raise UsageError(f"{named}: expected s3://bucket/key, with * and ? in the key alone")
     try:
-        found = BucketStore(S3Url(bucket=bucket, key=folder.removeprefix(f"{SCHEME}{bucket}/"))).sizes()
+        found = open_store(root).sizes(key)
     except StorageError as error:
         raise InputError(str(error)) from error
-    wanted = None if named.endswith("/") else _translate(named)
-    sizes = {folder + name: size for name, size in found.items() if name and not name.endswith("/")}
-    return {name: size for name, size in sizes.items() if wanted is None or wanted.fullmatch(name)}
+    wanted = _translate(head, named[len(head) :])
+    sizes = {root + name: size for name, size in found.items() if not name.endswith("/")}
+    return {name: size for name, size in sizes.items() if wanted.fullmatch(name)}
 
 
-def _translate(pattern: str) -> re.Pattern[str]:
+def _translate(head: str, pattern: str) -> re.Pattern[str]:
+    """Return what matches the names that a fixed head and a pattern stand for."""
     steps = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*/|\*|\?)", pattern)
-    return re.compile("".join(steps.get(part) or re.escape(part) for part in parts), re.DOTALL)
+    whole = pattern + (BELOW if (head + pattern).endswith("/") else "")
+    parts = re.split(r"(\*\*/|\*|\?)", whole)
+    return re.compile(re.escape(head) + "".join(steps.get(part) or re.escape(part) for part in parts), re.DOTALL)

@@ -123,13 +123,11 @@ def explain_plan(lasts: Sequence[Descriptor]) -> str | None:
     pieces = [d.input for d in lasts if format_of(d.input).compression and d.place.row and not d.place.member]
     if not pieces:
         return None
-    what = (
-        "is one compressed piece" if len(pieces) == 1 else f"and {len(pieces) - 1} others are one compressed piece each"
-    )
-    return (
-        f"{pieces[0]}: {what} and cannot be split: one worker does all of it, from its beginning; an output of pairlift has a piece "
-        "for each chunk"
-    )
+    advice = "from its beginning; an output of pairlift has a piece for each chunk"
+    if len(pieces) == 1:
+        return f"{pieces[0]}: is one compressed piece and cannot be split: one worker does all of it, {advice}"
+    others = f"{len(pieces) - 1} other inputs"
+    return f"{pieces[0]}: and {others} are one compressed piece each and cannot be split: one worker does all of one, {advice}"
 
 
 def read_from(reader: Reader, file: BinaryIO, found: Format, descriptor: Descriptor) -> Iterator[Row]:
