@@ -297,6 +297,14 @@ def test_the_command_takes_a_pattern_and_a_directory(pairlift: Run, tmp_path: Pa
     assert [json.loads(line)["first"] for line in planned.stdout.splitlines()] == [0, 40, 56, 57]
     bad = pairlift("score", SMALL_BUNDLE, "in/", "in/out.csv", cwd=tmp_path)
     assert (bad.returncode, "in/out.csv: would be one of the inputs that in/ names" in bad.stderr) == (2, True)
+    bare = pairlift("plan", "in", cwd=tmp_path)
+    assert (bare.returncode, bare.stderr) == (
+        2,
+        "error: in: is a directory, expected a file; in/ names all files in it\n",
+    )
+    (tmp_path / "in/b/9.csv").touch()
+    told = pairlift("plan", "in/", cwd=tmp_path).stderr
+    assert told == "WARNING: in/: passed over 1 empty file, in/b/9.csv first\n"
     none = pairlift("score", SMALL_BUNDLE, "nowhere/*.csv", "x.csv", cwd=tmp_path)
     assert (none.returncode, "nowhere/*.csv: found nothing" in none.stderr) == (3, True)
 

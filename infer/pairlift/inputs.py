@@ -48,9 +48,11 @@ def find_inputs(named: str) -> list[str]:
 
     Raises:
         InputError: There are none, or an output there is not finished.
-        UsageError: They are of several formats.
+        UsageError: They are of several formats, or it is a directory without its slash.
     """
     if named == STREAM or not is_several(named):
+        if not is_remote(named) and Path(named).is_dir():
+            raise UsageError(f"{named}: is a directory, expected a file; {named}/ names all files in it")
         return [named]
     below = _list_bucket(named) if is_remote(named) else _list_files(named)
     head = _fixed_head(named)
@@ -65,7 +67,7 @@ def find_inputs(named: str) -> list[str]:
         names = [name for name in names if _is_shown(name[len(folder) :]) and _extension(name)]
     empty = [name for name in names if not below[name]]
     if empty:
-        log.warning("%s: passed over %d empty files, %s first", named, len(empty), empty[0])
+        log.warning("%s: passed over %d empty file%s, %s first", named, len(empty), "s" * (len(empty) > 1), empty[0])
     names = [name for name in names if below[name]]
     if not names:
         expected = f"files that end in {', '.join(KINDS)}" if named.endswith("/") else "a file that the pattern matches"
