@@ -5,7 +5,8 @@
 The file is ROWS pairs (1,000,000 by default) and, for the memory, a tenth of them. The engines take turns. A rate is that of the rows
 after the first chunk that is done, and the start is the time from the process's beginning to that chunk: of the local engine it is
 Python's and the bundle's, of Ray its own processes', too. Memory is the peak of resident memory of the driver, and of the worker
-with the most, as the kernel has noted it, looked at four times a second. Nothing else should be at work on the machine.
+with the most, as the kernel has noted it, looked at four times a second. What a receipt costs the driver is its processor's time between
+the first and the last of many small chunks. Nothing else should be at work on the machine.
 """
 
 from __future__ import annotations
@@ -22,25 +23,29 @@ from pathlib import Path
 from typing import Any
 
 from report import print_table, save
+from pairlift.chunk import CHUNK_ROWS
 from scaling import write_pairs
 
 LOOK_SECONDS = 0.25
 TURNS = 3
 BOUND = 0.8  # of the local rate
+SMALL_CHUNK = 128  # rows, where the receipts are what is measured
 
 
-def run_child(engine: str, bundle: str, source: str, output: str) -> None:
-    """Score a file in this process, and print when what was done."""
-    from pairlift import Scorer
+def run_child(engine: str, bundle: str, source: str, output: str, chunk_rows: str) -> None:
+    """Score a file in this process, and print when what was done, and the processor's time until then."""
+    from pairlift import Scorer, chunk
     from pairlift.job import score_file
     from pairlift.local_engine import run_here
     from pairlift.progress import Step
     from pairlift.ray_engine import Cluster
 
-    times: list[tuple[float, int]] = []
+    times: list[tuple[float, int, float]] = []
 
     def note(step: Step) -> None:
-        times.append((time.time(), step.rows))
+        times.append((time.time(), step.rows, time.process_time()))
+
+    chunk.CHUNK_ROWS = int(chunk_rows)
 
     run = Cluster().run if engine == "ray" else run_here
     done = score_file(Scorer.open(bundle), source, output, progress=note, run=run)
@@ -70,10 +75,19 @@ def read_peaks(driver: int) -> dict[str, int]:
     return peaks
 
 
-def measure(engine: str, bundle: Path, source: Path, rows: int) -> dict[str, Any]:
+def measure(engine: str, bundle: Path, source: Path, rows: int, chunk_rows: int = CHUNK_ROWS) -> dict[str, Any]:
     """Run one job as a process, and return its figures."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--child", engine, str(bundle), str(source), f"{folder}/out.jsonl"]
+        command = [
+            sys.executable,
+            __file__,
+            "--child",
+            engine,
+            str(bundle),
+            str(source),
+            f"{folder}/out.jsonl",
+            str(chunk_rows),
+        ]
         started, peaks = time.time(), dict[str, int]()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         while process.poll() is None:
@@ -85,7 +99,7 @@ def measure(engine: str, bundle: Path, source: Path, rows: int) -> dict[str, Any
         raise SystemExit(f"{engine}: exit code {process.returncode}")
     said = json.loads(process.stdout.read().splitlines()[-1])
     first, last = said["times"][0], said["times"][-1]
-    assert sum(count for _, count in said["times"]) == rows
+    assert sum(count for _, count, _ in said["times"]) == rows
     return {
         "engine": engine,
         "rows": rows,
@@ -95,6 +109,7 @@ def measure(engine: str, bundle: Path, source: Path, rows: int) -> dict[str, Any
         "driver_mb": round(peaks["driver"] / 1e6, 1),
         "worker_mb": round(max((peak for name, peak in peaks.items() if name != "driver"), default=0) / 1e6, 1),
         "workers": len(peaks) - 1,
+        "driver_ms_per_chunk": round(1000 * (last[2] - first[2]) / max(1, len(said["times"]) - 1), 3),
         "sha256": said["sha256"],
     }
 
@@ -102,12 +117,14 @@ def measure(engine: str, bundle: Path, source: Path, rows: int) -> dict[str, Any
 def main(bundle: str, rows: str = "1000000", turns: str = str(TURNS)) -> None:
     """Measure both sizes with both engines in turns, print and save."""
     os.environ.pop("RAY_ADDRESS", None)
-    found = []
+    found, receipts = [], dict[str, Any]()
     with tempfile.TemporaryDirectory() as folder:
         for count in (int(rows) // 10, int(rows)):
             source = write_pairs(Path(folder), count)
             for _ in range(int(turns)):
                 found += [measure(engine, Path(bundle), source, count) for engine in ("local", "ray")]
+            if not receipts:
+                receipts = measure("ray", Path(bundle), source, count, SMALL_CHUNK)
             source.unlink()
     results = []
     for engine, count in dict.fromkeys((run["engine"], run["rows"]) for run in found):
@@ -116,7 +133,7 @@ def main(bundle: str, rows: str = "1000000", turns: str = str(TURNS)) -> None:
         middle = {name: statistics.median(run[name] for run in runs) for name in figures}
         results.append({"engine": engine, "rows": count, "turns": len(runs), **middle})
     assert len({(run["rows"], run["sha256"]) for run in found}) == 2, "the engines made different bytes"
-    save("ray_overhead", {"runs": results})
+    save("ray_overhead", {"runs": results, "receipts": receipts})
     print_table(
         ("rows", "engine", "rows/s after the start", "start s", "whole s", "driver MB", "worker MB", "workers"),
         [
@@ -129,6 +146,7 @@ def main(bundle: str, rows: str = "1000000", turns: str = str(TURNS)) -> None:
     for count in dict.fromkeys(r["rows"] for r in results):
         share = rates["ray", count] / rates["local", count]
         print(f"{count:,} rows: Ray's rate is {share:.2f} of the local one, expected at least {BOUND}")
+    print(f"{receipts['driver_ms_per_chunk']} ms of the driver's processor a receipt, in chunks of {SMALL_CHUNK} rows")
 
 
 if __name__ == "__main__":
