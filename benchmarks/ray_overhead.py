@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from report import print_table, save
 from pairlift.chunk import CHUNK_ROWS
+from report import print_table, save
 from scaling import write_pairs
 
 LOOK_SECONDS = 0.25
