@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -40,7 +43,7 @@ def make_rows(first: int, count: int) -> list[dict[str, str]]:
     return [{"premise": f"the dog {i} runs", "hypothesis": "a cat " * (i % 4)} for i in range(first, first + count)]
 
 
-def write_input(path: Path, rows: list[dict[str, str]], broken: bool = True) -> str:
+def write_input(path: Path, rows: Sequence[Mapping[str, object]], broken: bool = True) -> str:
     """Write rows in any format; in text every eleventh is broken."""
     path.parent.mkdir(parents=True, exist_ok=True)
     bad = {i for i in range(len(rows)) if broken and i % 11 == 5}
@@ -51,7 +54,7 @@ def write_input(path: Path, rows: list[dict[str, str]], broken: bool = True) -> 
     if ".csv" in path.suffixes:
         lines = [
             "premise,hypothesis",
-            *(r["premise"] if i in bad else ",".join(r.values()) for i, r in enumerate(rows)),
+            *(str(r["premise"]) if i in bad else ",".join(map(str, r.values())) for i, r in enumerate(rows)),
         ]
     else:
         lines = ["{broken" if i in bad else json.dumps(row) for i, row in enumerate(rows)]
@@ -186,28 +189,81 @@ def test_an_estimate_of_all_rows_is_told_from_the_first_chunk_on(scorer: Scorer,
 
 
 def test_inputs_of_one_job_have_the_same_columns(scorer: Scorer, tmp_path: Path) -> None:
-    one = write_input(tmp_path / "1.csv", make_rows(0, 3))
+    one = write_input(tmp_path / "1.csv", make_rows(0, 40))
     (tmp_path / "2.csv").write_text("hypothesis,premise\nb,a\n")
     message = (
         r"2\.csv: has columns hypothesis, premise; expected premise, hypothesis, as .*1\.csv has; score it by itself"
     )
-    with pytest.raises(UsageError, match=message):
-        score_file(scorer, [one, str(tmp_path / "2.csv")], str(tmp_path / "out.csv"))
-    with pytest.raises(UsageError, match=message):
+    steps: list[Step] = []
+    for output in ("out.csv", "parts/"):
+        with pytest.raises(InputError, match=message):
+            score_file(scorer, [one, str(tmp_path / "2.csv")], f"{tmp_path}/{output}", progress=steps.append)
+    with pytest.raises(InputError, match=message):
         list(plan_files([one, str(tmp_path / "2.csv")]))
     first = write_input(tmp_path / "1.parquet", make_rows(0, 3))
-    texts = {"premise": pa.array(["a"], pa.large_string()), "hypothesis": pa.array(["b"], pa.string())}
-    pq.write_table(pa.table(texts), tmp_path / "2.parquet")
-    with pytest.raises(
-        UsageError, match=r"2\.parquet: column 'premise' is large_string; expected string, as .*1\.parquet has"
+    texts = pa.array(["a"], pa.string())
+    for field, what in (
+        (pa.field("premise", pa.large_string()), "large_string"),
+        (pa.field("premise", pa.string(), False), "string not null"),
     ):
-        score_file(scorer, [first, str(tmp_path / "2.parquet")], str(tmp_path / "out.parquet"))
-    (tmp_path / "0.jsonl").write_text("\n\n")
-    empty, full = str(tmp_path / "0.jsonl"), write_input(tmp_path / "1.jsonl", make_rows(0, 3))
-    with pytest.raises(
-        InputError, match=r"0\.jsonl: is empty, and the columns of the output are those of the first input"
-    ):
-        score_file(scorer, [empty, full], str(tmp_path / "out.csv"))
+        schema = pa.schema([field, ("hypothesis", pa.string())])
+        pq.write_table(pa.Table.from_arrays([texts.cast(field.type), texts], schema=schema), tmp_path / "2.parquet")
+        with pytest.raises(
+            InputError, match=rf"2\.parquet: column 'premise' is {what}; expected string, as .*1\.parquet has"
+        ):
+            score_file(scorer, [first, str(tmp_path / "2.parquet")], str(tmp_path / "out.parquet"))
+    assert steps == [], "nothing is done before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.csv", "1.parquet", "2.csv", "2.parquet", "parts"]
+    assert not list((tmp_path / "parts").iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_columns_and_types_come_from_the_first_rows_of_all(scorer: Scorer, tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/1.jsonl").write_text("\n{broken\n")
+    (tmp_path / "in/2.jsonl").write_text('{"premise": "a", "hypothesis": "b", "n": 1}\n')
+    (tmp_path / "in/3.jsonl.gz").write_bytes(gzip.compress(b""))
+    (tmp_path / "in/4.jsonl").write_text(
+        '{"premise": "c", "hypothesis": "d", "n": 1.5, "id": "x"}\n' + '{"premise": "e"}\n' * 60
+    )
+    names = [f"{tmp_path}/in/{i}.jsonl" for i in (1, 2, 4)]
+    outcome = score_file(scorer, names, str(tmp_path / f"out{suffix}"))
+    (tmp_path / "whole.jsonl").write_text("".join(Path(name).read_text() for name in names))
+    score_file(scorer, str(tmp_path / "whole.jsonl"), str(tmp_path / f"whole{suffix}"))
+    assert read_records(tmp_path / f"out{suffix}") == read_records(tmp_path / f"whole{suffix}")
+    assert (outcome.totals.rows, outcome.totals.scored) == (63, 2)
+    bad = write_input(tmp_path / "bad.jsonl", [{"premise": 1, "hypothesis": 2}] * 40, broken=False)
+    message = r"1\.jsonl: none of the first 16 rows can be scored .* mend the input, or write JSONL"
+    with pytest.raises(InputError, match=message):
+        score_file(scorer, [names[0], bad, names[2]], str(tmp_path / f"bad{suffix}"))
+
+
+def test_what_unpacks_to_nothing_has_no_rows(scorer: Scorer, tmp_path: Path) -> None:
+    names = [write_input(tmp_path / f"{i}.jsonl.gz", make_rows(i, 20)) for i in range(3)]
+    (tmp_path / "1.jsonl.gz").write_bytes(gzip.compress(b""))
+    assert score_file(scorer, names, str(tmp_path / "out.jsonl")).totals.rows == 40
+    assert [d.first for d in plan_files(names)] == [0, 16, 20, 36]
+    with pytest.raises(InputError, match=r"1\.jsonl\.gz: the file is empty"):
+        score_file(scorer, names[1], str(tmp_path / "one.jsonl"))
+
+
+@pytest.mark.parametrize("output", ["out.csv", "parts/"])
+def test_what_is_done_is_kept_while_an_input_cannot_be_opened(scorer: Scorer, tmp_path: Path, output: str) -> None:
+    names = [write_input(tmp_path / f"{i}.csv", make_rows(100 * i, 40)) for i in range(4)]
+    score_file(scorer, names, str(tmp_path / "whole.csv"))
+    steps: list[Step] = []
+
+    def hide(step: Step) -> None:
+        steps.append(step)
+        if len(steps) == 4:
+            Path(names[2]).rename(tmp_path / "hidden")
+
+    with pytest.raises(InputError, match=r"2\.csv: no such file"):
+        score_file(scorer, names, f"{tmp_path}/{output}", progress=hide)
+    (tmp_path / "hidden").rename(names[2])
+    assert score_file(scorer, names, f"{tmp_path}/{output}").resumed == 80
+    if output == "out.csv":
+        assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_names_of_several_inputs(tmp_path: Path) -> None:
@@ -224,6 +280,9 @@ def test_names_of_several_inputs(tmp_path: Path) -> None:
     assert found("*.jsonl") == ["a.jsonl", "b.jsonl", "é?.jsonl"]
     assert found("?.jsonl") == ["a.jsonl", "b.jsonl"]
     assert found("**/[1]*") == ["x/[1].jsonl"]
+    assert find_inputs(f"{tmp_path}//x//") == find_inputs(f"{tmp_path}/x/")
+    assert found("_?/*.jsonl") == ["_e/f.jsonl"], "it is asked for"
+    assert found(".*.jsonl") == [".d.jsonl"]
     assert found("**/c.jsonl") == ["x/c.jsonl"]
     assert found("é?.jsonl") == ["é?.jsonl"], "it is there"
     assert find_inputs(f"{tmp_path}/?/") == find_inputs(f"{tmp_path}/x/")
@@ -246,10 +305,53 @@ def test_names_of_several_inputs(tmp_path: Path) -> None:
         match=r"x/\[1\]\.jsonl and .*x/d\.csv\.gz are of two formats, and a job has one; name those .* '\*\.jsonl'$",
     ):
         found("x/")
-    (tmp_path / "x/out/_job").mkdir(parents=True)
-    (tmp_path / "x/out/_job/job.json").write_text("{}")
-    with pytest.raises(InputError, match=r"_job/job\.json: .*x/ has an output that is not finished"):
-        found("x/")
+    (tmp_path / "x/out").mkdir()
+    (tmp_path / "x/out/part-000000000000.jsonl").write_text("x")
+    for named in ("x/", "x/*/part-*", "**/*0.jsonl"):
+        with pytest.raises(
+            InputError, match=r"x/out/manifest\.json: is not there, so the parts beside it are not all; finish"
+        ):
+            found(named)
+
+
+def test_folders_are_read_whole_or_not_at_all(tmp_path: Path, pairlift: Run) -> None:
+    (tmp_path / "in/a").mkdir(parents=True)
+    for name in ("in/1.csv", "in/a/2.csv"):
+        (tmp_path / name).write_text("premise,hypothesis\na,b\n")
+    (tmp_path / "in/loop").symlink_to(".")
+    (tmp_path / "in/lost.csv").symlink_to("nowhere")
+    (tmp_path / "in/linked.csv").symlink_to("a/2.csv")
+    (tmp_path / "linked").symlink_to("in/a")
+    names = [f"{tmp_path}/in/{name}" for name in ("1.csv", "a/2.csv", "linked.csv")]
+    assert find_inputs(f"{tmp_path}/in/") == names
+    assert find_inputs(f"{tmp_path}/in/**/*.csv") == names
+    assert find_inputs(f"{tmp_path}/l*/*.csv") == [f"{tmp_path}/linked/2.csv"]
+    assert find_inputs(f"{tmp_path}/linked/") == [f"{tmp_path}/linked/2.csv"]
+    long = pairlift("score", SMALL_BUNDLE, "x" * 300 + ".csv", tmp_path / "out.csv")
+    assert (long.returncode, "file name too long; expected a file of pairs" in long.stderr) == (3, True)
+    nothing = pairlift("score", SMALL_BUNDLE, "", tmp_path / "out.csv")
+    assert (nothing.returncode, "found extension 'none'" in nothing.stderr) == (2, True)
+    name = os.fsdecode(b"in/\xff.csv")
+    (tmp_path / name).write_text("premise,hypothesis\na,b\n")
+    planned = pairlift("plan", "in/", cwd=tmp_path)
+    assert [json.loads(line)["input"] for line in planned.stdout.splitlines()][-1] == "in/\\xff.csv"
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o644])
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
+    (tmp_path / "in/a").mkdir(parents=True)
+    (tmp_path / "in/1.csv").write_text("x")
+    (tmp_path / "in/a/2.csv").write_text("x")
+    (tmp_path / "in/a").chmod(mode)
+    code = f"from pairlift.inputs import find_inputs; print(find_inputs({str(tmp_path / 'in')!r} + '/'))"
+    command = [sys.executable, "-c", code]
+    if os.geteuid() == 0:  # whom no mode keeps out
+        if not shutil.which("setpriv"):
+            pytest.skip("no setpriv")
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    (tmp_path / "in/a").chmod(0o755)
+    assert "in/a" in done.stderr and "permission denied; expected what can be read below" in done.stderr, done.stdout
 
 
 def test_the_folder_that_inputs_share() -> None:
@@ -264,6 +366,10 @@ def test_the_folder_that_inputs_share() -> None:
         ("in/", "in/out.csv"),
         ("in/", "in/deep/out/"),
         ("in/", "in/"),
+        ("in//", "in/out.csv"),
+        ("link/", "in/out.csv"),
+        ("in/", "link/out.csv"),
+        ("lin?/*.csv", "link/out.csv"),
         ("i*/", "in/deep/out.jsonl"),
         ("s3://b/i*/", "s3://b/in/out.csv"),
         ("in/*.csv", "in/out.csv"),
@@ -277,11 +383,12 @@ def test_an_output_that_would_be_an_input_the_next_time_is_refused(
     named: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to("in")
     with pytest.raises(UsageError, match="would be one of the inputs that"):
         check_apart(named, output)
     for apart in ("out/in.csv", "in.csv.gz", "s3://b/other/in.csv", "s3://c/in/x.csv", "-"):
-        if not (named == "*.csv" and apart == "in.csv.gz"):
-            check_apart(named, apart)
+        check_apart(named, apart)
 
 
 def test_the_command_takes_a_pattern_and_a_directory(pairlift: Run, tmp_path: Path) -> None:
@@ -322,6 +429,12 @@ def test_objects_below_a_prefix_are_one_job(scorer: Scorer, bucket: Bucket, tmp_
     assert find_inputs(bucket.url("in/**/?.jsonl")) == found
     assert find_inputs(bucket.url("in/a/*")) == found[:1]
     assert find_inputs(bucket.url("i?/a/")) == found[:1]
+    bucket.put("in/b/.h.jsonl", b"x")
+    bucket.put("in/_x/h.jsonl", b"x")
+    assert find_inputs(bucket.url("in/**/*.jsonl")) == found
+    starred = [bucket.put("what?.jsonl", b"x"), bucket.put("whatX.jsonl", b"x")]
+    assert find_inputs(starred[0]) == starred[:1]
+    assert find_inputs(bucket.url("wha??.jsonl")) == starred
     score_file(scorer, found, bucket.url("out.jsonl"))
     assert bucket.get("out.jsonl") == (tmp_path / "out.jsonl").read_bytes()
     assert bucket.get("out.jsonl.rejects.jsonl") == (tmp_path / "out.jsonl.rejects.jsonl").read_bytes()

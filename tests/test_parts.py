@@ -15,7 +15,7 @@ import pytest
 from bucket import Bucket, bucket, moto_port
 from conftest import SMALL_BUNDLE, Run
 from pairlift import Scorer, chunk, formats
-from pairlift.errors import ChangedError, DestinationError, Stopped
+from pairlift.errors import ChangedError, DestinationError, InputError, Stopped
 from pairlift.job import score_file
 from pairlift.progress import Step
 
@@ -198,3 +198,35 @@ def test_what_a_death_has_left_of_a_part_is_hidden_and_goes(scorer: Scorer, pair
     assert (done.returncode, len(left), left[0].startswith(".part-000000000000.jsonl.")) == (9, 1, True)
     score_file(scorer, str(pairs), f"{output}/")
     assert not [path.name for path in output.iterdir() if path.name.startswith(("_", "."))]
+
+
+def test_parts_of_an_input_that_changed_are_not_taken_for_those_of_the_next(
+    scorer: Scorer, place: Place, tmp_path: Path
+) -> None:
+    output, look = place
+    source, steps = tmp_path / "in.csv", list[Step]()
+
+    def write(word: str, rows: int) -> None:
+        source.write_text("premise,hypothesis\n" + "".join(f"{word} {i},cat\n" for i in range(rows)))
+
+    def change(step: Step) -> None:
+        steps.append(step)
+        if len(steps) == 2:
+            write("cow", 41)
+
+    write("dog", 40)
+    with pytest.raises(InputError, match="changed while it was read"):
+        score_file(scorer, str(source), output, progress=change)
+    assert not look()
+    write("red", 40)
+    score_file(scorer, str(source), output)
+    parts = b"".join(data for name, data in look().items() if name.startswith("part-"))
+    assert (parts.count(b"red "), parts.count(b"dog ")) == (40, 0)
+
+
+def test_parts_of_no_job_are_refused(scorer: Scorer, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"premise": "a", "hypothesis": "b"}\n')
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/part-000000000016.jsonl").write_text("{}\n")
+    with pytest.raises(DestinationError, match=r"parts/: holds parts of no job; remove them, or choose another name"):
+        score_file(scorer, str(tmp_path / "in.jsonl"), f"{tmp_path}/parts/")

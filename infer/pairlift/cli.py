@@ -116,15 +116,18 @@ def plan(source: str, quoting: str | None) -> None:
 
     Example: pairlift plan s3://bucket/pairs.jsonl
     """
+    import dataclasses
+
     import orjson
 
     from pairlift.console import say
-    from pairlift.inputs import find_inputs
+    from pairlift.inputs import find_inputs, shown_name
     from pairlift.plan import Descriptor, explain_plan, plan_files
 
     lasts = dict[str, Descriptor]()
     for descriptor in plan_files(find_inputs(source), quoting):
-        click.echo(orjson.dumps(descriptor).decode())
+        shown = dataclasses.replace(descriptor, input=shown_name(descriptor.input, ""))
+        click.echo(orjson.dumps(shown).decode())
         lasts[descriptor.input] = descriptor
     advice = explain_plan(list(lasts.values()))
     if advice:

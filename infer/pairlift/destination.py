@@ -54,7 +54,11 @@ class Work(Protocol):
         ...
 
     def remove(self) -> None:
-        """Remove what has been kept."""
+        """Remove what goes when the job is done."""
+        ...
+
+    def discard(self) -> None:
+        """Remove all that has been kept, for the job cannot come to its end."""
         ...
 
 

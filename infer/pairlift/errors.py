@@ -52,6 +52,10 @@ class InputError(PairliftError):
         self.passing = passing
 
 
+class EmptyError(InputError):
+    """An input file has not a byte, or unpacks to none: an error where it is the only one, and no rows where there are others."""
+
+
 class BundleError(PairliftError):
     """A bundle is incomplete, altered, or not one of ours."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import glob
 import logging
 import os
 import re
@@ -20,6 +20,7 @@ OPENERS = 16  # objects asked for at once: each takes a round trip
 REJECTS = "rejects.jsonl"
 BELOW = "**/*"  # what a directory or a prefix stands for
 SOME_PART = "/part-000000000000"
+OUR_PART = re.compile(r"(^|/)part-\d{12}\.[^/]*$")
 
 log = logging.getLogger(__name__)
 
@@ -40,45 +41,38 @@ def is_several(named: str) -> bool:
 def find_inputs(named: str) -> list[str]:
     """Return the names of the files or objects that a name stands for, in order.
 
-    Empty files and the rejects of earlier jobs are passed over; in a directory or below a prefix also whatever has another extension than ours, or
-    stands under a name that begins with `.` or `_`.
+    `*`, `?` and `**/` stand for no folder's or file's name that begins with `.` or `_`, and a directory or prefix is `**/*` below
+    it. Files of other extensions than ours are passed over there, and everywhere empty ones and the rejects of earlier jobs.
 
     Args:
         named: A path or `s3://bucket/key`, or what `is_several` knows; `-`.
 
     Raises:
-        InputError: There are none, or an output there is not finished.
+        InputError: There are none, a folder cannot be read, or an output there is not finished.
         UsageError: They are of several formats, or it is a directory without its slash.
     """
     if named == STREAM or not is_several(named):
-        if not is_remote(named) and Path(named).is_dir():
+        if not is_remote(named) and os.path.isdir(named):  # noqa: PTH112 (Path.is_dir raises for names that are too long)
             raise UsageError(f"{named}: is a directory, expected a file; {named}/ names all files in it")
         return [named]
-    below = _list_bucket(named) if is_remote(named) else _list_files(named)
-    head = _fixed_head(named)
-    folder = head[: head.rfind("/") + 1]
-    names = [name for name in sorted(below) if not f".{name.rpartition('/')[2]}".endswith(f".{REJECTS}")]
+    found = _list_bucket(named) if is_remote(named) else _list_files(re.sub("/+", "/", named))
+    names = [name for name in sorted(found) if not f".{name.rpartition('/')[2]}".endswith(f".{REJECTS}")]
     if named.endswith("/"):
-        unfinished = next((name for name in names if "/_job/" in f"/{name[len(folder) :]}"), None)
-        if unfinished:
-            raise InputError(
-                f"{unfinished}: {named} has an output that is not finished; finish that job, or name files"
-            )
-        names = [name for name in names if _is_shown(name[len(folder) :]) and _extension(name)]
-    empty = [name for name in names if not below[name]]
+        names = [name for name in names if _extension(name)]
+    _check_finished(names)
+    empty = [name for name in names if not found[name]]
     if empty:
         log.warning("%s: passed over %d empty file%s, %s first", named, len(empty), "s" * (len(empty) > 1), empty[0])
-    names = [name for name in names if below[name]]
+    names = [name for name in names if found[name]]
     if not names:
         expected = f"files that end in {', '.join(KINDS)}" if named.endswith("/") else "a file that the pattern matches"
         raise InputError(f"{named}: found nothing, expected {expected}")
-    first = names[0]
-    for name in names:
-        if _extension(name) != _extension(first):
-            raise UsageError(
-                f"{named}: {first} and {name} are of two formats, and a job has one; name those of one by a pattern that ends in, "
-                f"say, '*{_extension(first)}'"
-            )
+    other = next((name for name in names if _extension(name) != _extension(names[0])), None)
+    if other:
+        raise UsageError(
+            f"{named}: {names[0]} and {other} are of two formats, and a job has one; name those of one by a pattern that ends in, "
+            f"say, '*{_extension(names[0])}'"
+        )
     return names
 
 
@@ -87,14 +81,16 @@ def check_apart(named: str, output: str) -> None:
     if output == STREAM or not is_several(named) or is_remote(named) != is_remote(output):
         return
     head = _fixed_head(named)
-    folder = head[: head.rfind("/") + 1]
-    root = folder if is_remote(named) else f"{str(Path(folder or '.').resolve()).rstrip('/')}/"
-    at = output.rstrip("/") if is_remote(output) else str(Path(output).resolve())
-    made = at + SOME_PART + _extension(named) if output.endswith("/") else at
-    if _translate(root + head[len(folder) :], named[len(head) :]).fullmatch(made):
-        raise UsageError(
-            f"{output}: would be one of the inputs that {named} names; choose another place for the output"
-        )
+    folder, rest = head[: head.rfind("/") + 1], named[len(head) :]
+    places = [(folder, output.rstrip("/"))]
+    if not is_remote(named):  # as they are named, and as they are without links
+        places = [(f"{at(folder or '.').rstrip('/')}/", at(output)) for at in (os.path.abspath, os.path.realpath)]
+    for root, place in places:
+        made = place + SOME_PART + _extension(named) if output.endswith("/") else place
+        if _translate(root + head[len(folder) :], rest).fullmatch(made):
+            raise UsageError(
+                f"{output}: would be one of the inputs that {named} names; choose another place for the output"
+            )
 
 
 def stamp_inputs(names: Sequence[str], first: Stamp) -> tuple[Input, ...]:
@@ -133,10 +129,6 @@ def _extension(name: str) -> str:
     return suffixes[-1] + compression if suffixes and suffixes[-1] in KINDS else ""
 
 
-def _is_shown(name: str) -> bool:
-    return not any(part.startswith((".", "_")) for part in name.split("/"))
-
-
 def _is_there(named: str) -> bool:
     return not is_remote(named) and os.path.lexists(named)
 
@@ -146,12 +138,45 @@ def _fixed_head(named: str) -> str:
     return named if _is_there(named) else re.split(r"[*?]", named)[0]
 
 
+def _check_finished(names: Sequence[str]) -> None:
+    """Refuse parts of an output that is not complete; an `InputError`."""
+    for folder in sorted({name[: name.rfind("/") + 1] for name in names if OUR_PART.search(name)}):
+        try:
+            with open_input(f"{folder}manifest.json"):
+                pass
+        except InputError as error:
+            where = f"{folder}manifest.json"
+            raise InputError(f"{where}: is not there, so the parts beside it are not all; finish that job") from error
+
+
 def _list_files(named: str) -> dict[str, int]:
-    """Return the files that a name stands for, with their sizes."""
+    """Return the files that a name stands for, with their sizes.
+
+    Raises:
+        InputError: A folder cannot be read.
+    """
     head = _fixed_head(named)
-    pattern = glob.escape(head) + named[len(head) :].replace("[", "[[]") + (BELOW if named.endswith("/") else "")
-    found = glob.glob(pattern, recursive=True, include_hidden=named.endswith("/"))  # noqa: PTH207 (not relative to a folder)
-    return {name: Path(name).stat().st_size for name in found if Path(name).is_file()}
+    wanted, rest = _translate(head, named[len(head) :]), named[len(head) :]
+    endless = "**/" in rest or named.endswith("/")
+    found, folders = dict[str, int](), [head[: head.rfind("/") + 1]]
+    depth = folders[0].count("/") + rest.count("/")
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder or ".") as entries:
+                for entry in entries:
+                    name = folder + entry.name
+                    if entry.is_dir(follow_symlinks=not endless):  # links may lead in circles
+                        folders += [f"{name}/"] if endless or name.count("/") < depth else []
+                    elif wanted.fullmatch(name) and entry.is_file():
+                        with contextlib.suppress(FileNotFoundError):  # it went while it was looked at
+                            found[name] = entry.stat().st_size
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            what = (error.strerror or str(error)).lower()
+            raise InputError(f"{error.filename or folder}: {what}; expected what can be read below {folder}") from error
+    return found
 
 
 def _list_bucket(named: str) -> dict[str, int]:
@@ -170,12 +195,17 @@ def _list_bucket(named: str) -> dict[str, int]:
         raise InputError(str(error)) from error
     wanted = _translate(head, named[len(head) :])
     sizes = {root + name: size for name, size in found.items() if not name.endswith("/")}
+    if named in sizes:  # the object of that very name
+        return {named: sizes[named]}
     return {name: size for name, size in sizes.items() if wanted.fullmatch(name)}
 
 
 def _translate(head: str, pattern: str) -> re.Pattern[str]:
     """Return what matches the names that a fixed head and a pattern stand for."""
-    steps = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
+    steps = {"**/": "(?:(?![._])[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
     whole = pattern + (BELOW if (head + pattern).endswith("/") else "")
-    parts = re.split(r"(\*\*/|\*|\?)", whole)
-    return re.compile(re.escape(head) + "".join(steps.get(part) or re.escape(part) for part in parts), re.DOTALL)
+    found, begins = re.escape(head), head.endswith("/") or not head
+    for part in filter(None, re.split(r"(\*\*/|\*|\?)", whole)):
+        found += ("(?![._])" if begins and part in ("*", "?") else "") + (steps.get(part) or re.escape(part))
+        begins = part.endswith("/")
+    return re.compile(found, re.DOTALL)

@@ -115,7 +115,7 @@ def score_file(
 def _let_go(error: BaseException, opened: Source, work: Work) -> None:
     """Keep what is done of a job that cannot be brought to an end, if that is of use."""
     if opened.name == STREAM or (isinstance(error, InputError) and not error.passing):
-        work.remove()
+        work.discard()
     if opened.name == STREAM and isinstance(error, Stopped):
         raise Stopped(error.number, "what came on standard input is not kept; begin again") from None
 
@@ -178,5 +178,6 @@ def _score_to_stream(scorer: Scorer, opened: Source, terms: Terms) -> Outcome:
 
 
 def _score_each(scorer: Scorer, opened: Source, raw: bool) -> Iterator[Chunk]:
+    opened.check_headers()
     for shown, rows in opened.each():
         yield from score_chunks(scorer, rows, 0, shown, opened.columns, opened.writer, raw, opened.taken)

@@ -114,6 +114,8 @@ class Journal:
         """Remove the directory."""
         remove_journal(self.path)
 
+    discard = remove
+
 
 def journal_path(output: Path) -> Path:
     """Return the directory of the job that makes an output."""

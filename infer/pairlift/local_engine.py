@@ -68,8 +68,10 @@ def run_here(scorer: Scorer, opened: Source, work: Work, terms: Terms) -> LastRu
 
     Raises:
         ChangedError: The rows that are done are not what they were.
+        InputError: An input cannot be read, is not what it was, or has other columns than the first.
         RejectsError, Stopped, Unfinished: As `score_file`.
     """
+    opened.check_headers()
     rejected, resumed = Counter[str](), work.tally.rows
     done, kept, started = deque(work.entries), opened.name != STREAM, time.monotonic()
     with noted_signals() as signals:

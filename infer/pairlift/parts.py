@@ -82,6 +82,10 @@ class PartsJournal:
         """Remove what goes when the job is done, the identity last."""
         remove_parts(self._store, self._layout)
 
+    def discard(self) -> None:
+        """Remove all of a job that cannot come to its end, the identity last."""
+        remove_parts(self._store, self._layout, parts=True)
+
     def _open(self, name: str, digest: str) -> BinaryIO:
         data = self._store.read(name)
         if data is None or sha256_bytes(data) != digest:

@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 from pairlift import chunk
 from pairlift.chunk import take_windows
-from pairlift.errors import ChangedError, UsageError
+from pairlift.errors import ChangedError, EmptyError, UsageError
 from pairlift.formats import PARQUET, STREAM, Format, check_alike, format_of, open_input, open_reader, reopen
 from pairlift.formats.delimited import DelimitedReader
 from pairlift.formats.jsonl import JsonlReader
@@ -56,8 +56,8 @@ def plan_files(names: Sequence[str], quoting: str | None = None) -> Iterator[Des
         quoting: As the option `--quoting`.
 
     Raises:
-        UsageError: One is standard input, has an extension that is none of ours, or other columns than the first.
-        InputError: One cannot be read.
+        UsageError: One is standard input, or has an extension that is none of ours.
+        InputError: One cannot be read, or has other columns than the first.
     """
     if STREAM in names:
         raise UsageError("-: standard input can be read once only, and not by several; name a file or an object")
@@ -73,7 +73,12 @@ def plan_inputs(names: Sequence[str], found: Format) -> Iterator[Descriptor]:
             stamp = read_stamp(file)
             members = MemberStream(file, found.compression, name) if found.compression else None
             stream = cast("BinaryIO", io.BufferedReader(members, BUFFER)) if members else file
-            reader = open_reader(stream, name, dataclasses.replace(found, compression=""))
+            try:
+                reader = open_reader(stream, name, dataclasses.replace(found, compression=""))
+            except EmptyError:
+                if len(names) == 1:
+                    raise
+                continue
             leader = leader or reader
             check_alike(reader, leader, name, names[0])
             parts = (

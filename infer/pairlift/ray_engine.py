@@ -138,7 +138,7 @@ def _count_workers(cluster: Cluster, processors: int, groups: int) -> int:
 
 def _describe_task(opened: Source, work: Work, terms: Terms) -> Task:
     return Task(
-        first=dataclasses.replace(opened.inputs[0], name=_locate(opened.inputs[0].name)),
+        leaders=tuple(dataclasses.replace(each, name=_locate(each.name)) for each in opened.leaders),
         folder=common_folder([_locate(each.name) for each in opened.inputs]),
         found=opened.found,
         written=opened.written,
@@ -188,7 +188,7 @@ def _run_groups(
     if left:
         others = f" and {len(left) - 1} others" if len(left) > 1 else ""
         raise StorageError(
-            f"{task.first.name}: the chunk of row {left[0]}{others} cannot be done: workers died or were lost "
+            f"{task.leaders[0].name}: the chunk of row {left[0]}{others} cannot be done: workers died or were lost "
             f"{RETRIES + 1} times at one{f' ({last_line(died)})' if died else ''}; what is done is kept: run the same command again, or see "
             "what these rows do to a worker (memory, most often)"
         ) from died

@@ -40,10 +40,10 @@ class RayWorker:
             chunk_rows: Rows of a chunk.
         """
         chunk.CHUNK_ROWS = chunk_rows
-        self._seconds, self._source = seconds, task.first.name
+        self._seconds, self._source = seconds, task.leaders[0].name
         self._failed: PairliftError | None = None
         try:
-            with storage_errors(task.first.name):
+            with storage_errors(task.leaders[0].name):
                 scorer = Scorer.open(bundle, variant, threads)
                 _check_machine(scorer, digest, task)
                 self._worker = Worker(scorer, task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
@@ -9,12 +10,12 @@ from typing import BinaryIO
 
 from pairlift import chunk, formats
 from pairlift.chunk import read_pair, take_rows
-from pairlift.errors import InputError, RowError, UsageError
+from pairlift.errors import EmptyError, InputError, RowError, UsageError
 from pairlift.fields import check_columns, map_fields
 from pairlift.formats import STREAM, Columns, Format, Reader, Row, Writer
 from pairlift.inputs import Input, common_folder, shown_name
 from pairlift.scorer import Scorer
-from pairlift.storage import read_stamp
+from pairlift.storage import is_remote, read_stamp
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -23,6 +24,8 @@ class Source:
 
     Attributes:
         inputs: In order.
+        leaders: Those that have been looked at for what the output looks like: the first, and others only where it has no columns.
+        size: Bytes, of all.
         input: The one that is being read.
         file: Its bytes.
         reader: Its reader.
@@ -35,6 +38,8 @@ class Source:
     """
 
     inputs: tuple[Input, ...]
+    leaders: tuple[Input, ...]
+    size: int
     input: Input
     file: BinaryIO
     reader: Reader
@@ -62,19 +67,33 @@ class Source:
         """Yield for each input its name in the rejects and its rows, which are counted; what is left of them is not read.
 
         Raises:
-            InputError: It cannot be read, or is not what it was when the job began.
-            UsageError: It has other columns than the first.
+            InputError: It cannot be read, is not what it was when the job began, or has other columns than the first.
         """
         folder, first = self.folder, self.reader
         yield shown_name(self.name, folder), self._count(self.rows)
         for before, each in itertools.pairwise(self.inputs):
             self._passed_rows, self._passed_bytes = self.taken, self._passed_bytes + before.stamp.size
-            with formats.open_input(each.name) as file:
+            with open_again(each) as file:
                 check_stamp(file, each)
-                reader = formats.open_reader(file, each.name, self.found)
+                try:
+                    reader = formats.open_reader(file, each.name, self.found)
+                except EmptyError:
+                    continue
                 formats.check_alike(reader, first, each.name, self.inputs[0].name)
                 self.input, self.file, self.reader = each, file, reader
                 yield shown_name(each.name, folder), self._count(iter(reader))
+
+    def check_headers(self) -> None:
+        """Hold files to the columns of the first before anything is done; of objects each would have to be fetched.
+
+        Raises:
+            InputError: One has others, or cannot be read.
+        """
+        for each in self.inputs[1:] if self.reader.columns is not None else ():
+            if not is_remote(each.name):
+                with open_again(each) as file, contextlib.suppress(EmptyError):
+                    reader = formats.open_reader(file, each.name, self.found)
+                    formats.check_alike(reader, self.reader, each.name, self.inputs[0].name)
 
     def _count(self, rows: Iterator[Row]) -> Iterator[Row]:
         for row in rows:
@@ -89,7 +108,15 @@ class Source:
             rows, read = self._passed_rows + self.reader.count, self._passed_bytes + self.input.stamp.size
         else:
             rows, read = self.taken, self._passed_bytes + self.file.tell()
-        return max(self.taken, round(rows * sum(each.stamp.size for each in self.inputs) / max(1, read)))
+        return max(self.taken, round(rows * self.size / max(1, read)))
+
+
+def open_again(each: Input) -> BinaryIO:
+    """Open an input that was there when the job began; an `InputError`, after which what is done is kept."""
+    try:
+        return formats.open_input(each.name)
+    except InputError as error:
+        raise InputError(str(error), passing=True) from error
 
 
 def check_stamp(file: BinaryIO, expected: Input) -> None:
@@ -119,7 +146,7 @@ def open_source(
     reader = formats.open_reader(file, name, found)
     columns = map_fields(fields, scorer.bundle.manifest.fields)
     added = ("prediction", *(f"p_{label}" for label in scorer.labels))
-    rows, first, given = iter(reader), list[Row](), reader.columns
+    rows, first, given, leaders = iter(reader), list[Row](), reader.columns, inputs[:1]
     if given is not None:
         check_columns(given, columns, name)
         reader.check_texts(columns.values())
@@ -129,28 +156,26 @@ def open_source(
     else:
         keyless = written.kind == ".jsonl"  # each object keeps its own keys, so the first good row tells enough
         kept = _take_first(rows, keyless)
-        good = next((row for row in kept if row.error is None), None)
+        beyond = None if keyless else next(rows, None)
+        looked = [(name, row) for row in kept]
+        if not keyless and beyond is None:
+            ahead, leaders = _look_ahead(inputs, found, chunk.CHUNK_ROWS - len(kept))
+            looked += ahead
+        good = next(((at, row) for at, row in looked if row.error is None), None)
         if good:
-            check_columns(tuple(good.values), columns, f"{name}:{good.line}")
-        first = [row for row in kept if _is_scorable(row, columns)]
+            check_columns(tuple(good[1].values), columns, f"{good[0]}:{good[1].line}")
+        first = [row for _, row in looked if _is_scorable(row, columns)]
         if not keyless:
-            if not kept and len(inputs) > 1:
-                raise InputError(
-                    f"{name}: is empty, and the columns of the output are those of the first input; leave it out, or write JSONL"
-                )
             given = tuple(key for key in dict.fromkeys(k for row in first for k in row.values) if key not in added)
-            beyond = next(rows, None)
-            if beyond is not None:
-                rows = itertools.chain([beyond], rows)
-                if not first:
-                    raise InputError(
-                        f"{name}: none of the first {len(kept)} rows can be scored ({kept[0].error or 'no texts'}), so the columns "
-                        "of the output are not known; mend the input, or write JSONL"
-                    )
-        rows = itertools.chain(kept, rows)
+            if not first and (beyond is not None or len(leaders) < len(inputs)):
+                raise InputError(
+                    f"{name}: none of the first {len(looked)} rows can be scored ({looked[0][1].error or 'no texts'}), so the columns "
+                    "of the output are not known; mend the input, or write JSONL"
+                )
+        rows = itertools.chain(kept, [] if beyond is None else [beyond], rows)
     writer = formats.make_writer(written, Columns(given=given, added=added), reader, first)
     return Source(
-        inputs=inputs, input=inputs[0], file=file, reader=reader, rows=rows, columns=columns, writer=writer,
+        inputs=inputs, leaders=leaders, size=sum(each.stamp.size for each in inputs), input=inputs[0], file=file, reader=reader, rows=rows, columns=columns, writer=writer,
         found=found, written=written, fields=fields,
     )  # fmt: skip
 
@@ -165,6 +190,22 @@ def _take_first(rows: Iterator[Row], one_is_enough: bool) -> list[Row]:
             break
         first, size = first + taken, size + more
     return first
+
+
+def _look_ahead(inputs: tuple[Input, ...], found: Format, most: int) -> tuple[list[tuple[str, Row]], tuple[Input, ...]]:
+    """Return rows of the inputs after the first, at most so many, each with its input's name, and the inputs that have been
+    looked at, the first included.
+    """
+    rows, size = list[tuple[str, Row]](), 0
+    for i, each in enumerate(inputs[1:], 1):
+        if len(rows) >= most or size >= chunk.CHUNK_BYTES:
+            return rows, inputs[:i]
+        with open_again(each) as file, contextlib.suppress(EmptyError):
+            check_stamp(file, each)
+            reader = formats.open_reader(file, each.name, found)
+            taken, more = take_rows(iter(reader), most - len(rows), chunk.CHUNK_BYTES - size)
+            rows, size = rows + [(each.name, row) for row in taken], size + more
+    return rows, inputs
 
 
 def _is_scorable(row: Row, columns: Mapping[str, str]) -> bool:

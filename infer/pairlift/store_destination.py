@@ -229,8 +229,13 @@ class StoreDestination:
             )
 
     def _refuse_strangers(self) -> None:
-        """Refuse a directory or prefix that holds anything but a job's files."""
-        for name in self._store.sizes():
+        """Refuse a directory or prefix that holds anything but a job's files, or parts of no job."""
+        names = self._store.sizes()
+        no_job = self._manifest not in names and self._layout.job not in names
+        # A job's identity goes after its manifest has come: one that is just being finished has that one at the second look.
+        if no_job and any(is_part(self._layout, name) for name in names) and self._store.read(self._manifest) is None:
+            raise DestinationError(f"{self._output}: holds parts of no job; remove them, or choose another name")
+        for name in names:
             ours = name in ("", self._manifest, self._rejects) or name.startswith(self._layout.folder)
             if not ours and not is_part(self._layout, name) and not name.endswith(".partial"):
                 raise DestinationError(

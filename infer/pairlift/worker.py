@@ -17,7 +17,7 @@ from pairlift.inputs import Input, common_folder, shown_name
 from pairlift.journal import Entry
 from pairlift.plan import Descriptor, read_from, take_planned
 from pairlift.scorer import Scorer
-from pairlift.source import check_stamp, open_source
+from pairlift.source import check_stamp, open_again, open_source
 from pairlift.staging import storage_errors
 from pairlift.storage import read_stamp
 from pairlift.store_destination import StoreDestination
@@ -28,7 +28,7 @@ class Task:
     """All that a worker must know of a job; can be sent to another process.
 
     Attributes:
-        first: The first input, which says what the output looks like; by a name that holds in any process.
+        leaders: The first inputs, which say what the output looks like; by names that hold in any process.
         folder: That all inputs are in.
         found, written: The formats of the input and of the output.
         fields: As the option `--fields`.
@@ -37,7 +37,7 @@ class Task:
         runtime: Versions of what computes where the job began.
     """
 
-    first: Input
+    leaders: tuple[Input, ...]
     folder: str
     found: Format
     written: Format
@@ -87,7 +87,7 @@ def run_descriptor(
         if where.find_finished(identity) is not None:
             return []
         task = Task(
-            first=only, folder=common_folder([source]), found=found, written=written, fields=fields, raw=raw,
+            leaders=(only,), folder=common_folder([source]), found=found, written=written, fields=fields, raw=raw,
             keeper=where.join(identity), runtime=identity.runtime,
         )  # fmt: skip
         with contextlib.closing(Worker(scorer, task)) as worker:
@@ -105,19 +105,19 @@ class Worker:
             InputError: It cannot be read.
         """
         self._scorer, self._task = scorer, task
-        self._first = _open_unchanged(task.first)
-        self._opened = open_source(scorer, self._first, (task.first,), task.found, task.written, task.fields)
+        first = task.leaders[0]
+        self._first = _open_unchanged(first)
+        self._opened = open_source(scorer, self._first, task.leaders, task.found, task.written, task.fields)
         # What has been read of the first rows is read again from where a descriptor begins, by a reader of its own.
-        self._input, self._file = task.first, _open_unchanged(task.first)
-        self._reader = formats.open_reader(self._file, task.first.name, task.found)
+        self._input, self._file = first, _open_unchanged(first)
+        self._reader = formats.open_reader(self._file, first.name, task.found)
 
     def run(self, group: Sequence[Descriptor]) -> Iterator[Entry]:
         """Do chunks that stand one after the other in one input, and yield what is to be said of each when it is durable.
 
         Raises:
             ChangedError: The input is not what it was.
-            UsageError: It has other columns than the first.
-            InputError: It cannot be read.
+            InputError: It cannot be read, or has other columns than the first.
             StorageError, DestinationError: A part cannot be written.
         """
         task, opened = self._task, self._opened
@@ -140,7 +140,7 @@ class Worker:
         self._file.close()
         self._file = _open_unchanged(wanted)
         self._input, self._reader = wanted, formats.open_reader(self._file, wanted.name, self._task.found)
-        formats.check_alike(self._reader, self._opened.reader, wanted.name, self._task.first.name)
+        formats.check_alike(self._reader, self._opened.reader, wanted.name, self._task.leaders[0].name)
 
     def close(self) -> None:
         """Close the inputs."""
@@ -149,7 +149,7 @@ class Worker:
 
 
 def _open_unchanged(expected: Input) -> BinaryIO:
-    file = formats.open_input(expected.name)
+    file = open_again(expected)
     found = read_stamp(file)
     if found != expected.stamp:
         file.close()

@@ -148,18 +148,19 @@ def check_alike(reader: Reader, first: Reader, source: str, first_source: str) -
     """Refuse an input of a job whose columns, or, in Parquet, their types, are not those of the first.
 
     Raises:
-        UsageError: With what differs.
+        InputError: With what differs.
     """
     if reader.columns != first.columns:
         found, expected = (", ".join(each.columns or ()) for each in (reader, first))
-        raise UsageError(
+        raise InputError(
             f"{source}: has columns {found}; expected {expected}, as {first_source} has; score it by itself"
         )
     was, now = getattr(first, "schema", None), getattr(reader, "schema", None)
     if was is not None and now is not None and not was.equals(now):
-        name, before, after = next((a.name, a.type, b.type) for a, b in zip(was, now, strict=True) if not a.equals(b))
-        raise UsageError(
-            f"{source}: column {name!r} is {after}; expected {before}, as {first_source} has; score it by itself"
+        before, after = next((a, b) for a, b in zip(was, now, strict=True) if not a.equals(b))
+        types = [f"{field.type}{'' if field.nullable else ' not null'}" for field in (after, before)]
+        raise InputError(
+            f"{source}: column {after.name!r} is {types[0]}; expected {types[1]}, as {first_source} has; score it by itself"
         )
 
 

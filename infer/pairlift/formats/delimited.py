@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
-from pairlift.errors import InputError, RowError, UsageError
+from pairlift.errors import EmptyError, InputError, RowError, UsageError
 from pairlift.formats.json_text import dump_json, read_members
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
 from pairlift.formats.row import Columns, Place, Row, Span, check_keys, find_repeated
@@ -37,7 +37,7 @@ class DelimitedReader:
         self._quoted = quoted
         first = lines.next()
         if first is None:
-            raise InputError(f"{source}: the file is empty, expected a header line with the columns' names")
+            raise EmptyError(f"{source}: the file is empty, expected a header line with the columns' names")
         header = self._read_record(first, width=None)
         if header.error is not None:
             raise InputError(f"{source}:1: the header is {header.error}")

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from pairlift.errors import InputError, RowError
+from pairlift.errors import EmptyError, InputError, RowError
 from pairlift.formats.json_text import dump_json
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
 from pairlift.formats.row import Columns, Place, Row, Span, find_repeated
@@ -29,7 +29,7 @@ class JsonlReader:
         self._lines = lines
         first = lines.next()
         if first is None:
-            raise InputError(f"{source}: the file is empty, expected JSON lines")
+            raise EmptyError(f"{source}: the file is empty, expected JSON lines")
         if b"\0" in first.data[:2]:
             raise InputError(f"{source}:1: holds NUL, as UTF-16 does; expected UTF-8: iconv -f UTF-16LE -t UTF-8")
         lines.take_back([first])
