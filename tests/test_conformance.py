@@ -268,6 +268,7 @@ def test_ray_makes_what_the_local_engine_makes_of_every_format_and_size(
             assert found == expected, case
 
 
+@pytest.mark.slow
 def test_ray_makes_of_several_inputs_what_the_local_engine_makes(
     scorer: Scorer, shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,6 +138,7 @@ def test_a_failing_gate_leaves_the_variant_out_and_says_why(
     assert json.loads((tmp_path / "parity.json").read_bytes())["left_out"]["int8"] in said
 
 
+@pytest.mark.slow
 def test_a_failing_gate_fails_the_export_when_int8_was_asked_for(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_loss_of_accuracy_is_a_failing_gate(model: Path, tmp_path: Path, monke
     assert any("less accurate than Keras, expected at most 12.5% (--max-drop)" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_without_pairs_there_is_nothing_to_calibrate_on(model: Path, tmp_path: Path) -> None:
     lines = export(model, tmp_path / "default", pairs=(), calibration=())
     assert any(line.startswith("int8 is left out: no pairs of yours to measure") for line in lines)
@@ -164,6 +166,7 @@ def test_without_pairs_there_is_nothing_to_calibrate_on(model: Path, tmp_path: P
         export(model, tmp_path / "asked", pairs=(), calibration=(), int8=True)
 
 
+@pytest.mark.slow
 def test_embeddings_stay_float_when_they_are_what_is_wrong(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

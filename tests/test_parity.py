@@ -51,8 +51,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 ROUTES = {PAIRLIFT: build_graph, TF2ONNX: convert_graph}
-both_routes = pytest.mark.parametrize("route", [PAIRLIFT, TF2ONNX])
-one_is_slow = pytest.mark.parametrize("route", [PAIRLIFT, pytest.param(TF2ONNX, marks=pytest.mark.slow)])
+both_routes = pytest.mark.parametrize("route", [PAIRLIFT, pytest.param(TF2ONNX, marks=pytest.mark.slow)])
 Make = Callable[[Reference], onnx.ModelProto]
 
 
@@ -107,7 +106,7 @@ def stage_of(message: str) -> str:
     return found[1]
 
 
-@one_is_slow
+@both_routes
 def test_a_transposed_projection_is_found_in_its_layer(
     models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, route: str
 ) -> None:
@@ -175,7 +174,7 @@ def test_a_missing_mask_is_found_in_the_first_layer(
     assert stage_of(message) == "transformer_layer_0"
 
 
-@one_is_slow
+@both_routes
 def test_swapped_labels_are_found_in_the_logits_with_their_order(
     models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, route: str
 ) -> None:

@@ -111,6 +111,7 @@ def test_a_local_preset_is_fine_tuned(pairlift: Run, tmp_path: Path, family: str
 
 
 @pytest.mark.keras
+@pytest.mark.slow
 def test_a_roberta_from_scratch_takes_a_vocabulary_of_the_users(pairlift: Run, tmp_path: Path) -> None:
     vocabulary, merges = roberta_vocabulary()
     (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
