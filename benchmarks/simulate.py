@@ -105,7 +105,7 @@ def main() -> None:
     """Print a table for numbers of machines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     defaults = {
-        "pairs": 1e9, "bytes-per-pair": 110, "rate": 5800, "cores": 8, "plan-rate": 800e3, "receipt-seconds": 0.004,
+        "pairs": 1e9, "bytes-per-pair": 110, "rate": 5600, "cores": 8, "plan-rate": 800e3, "receipt-seconds": 0.007,
         "descriptor-bytes": 700, "start-seconds": 15, "request-seconds": 0.03, "bandwidth": 50e6, "puts-per-second": 3500,
         "gets-per-second": 5500, "spread": 0.1, "death-hours": 500, "machine-dollars": 0.357, "put-dollars": 5e-6,
         "get-dollars": 4e-7,
