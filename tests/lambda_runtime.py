@@ -232,8 +232,13 @@ class LambdaRuntime:
                 )
 
             def do_POST(self) -> None:
-                """Take an answer or an error."""
-                runtime._take(self.path, self.rfile.read(int(self.headers["Content-Length"])))
+                """Take an answer or an error, but none that a death has cut off."""
+                size = int(self.headers["Content-Length"])
+                body = self.rfile.read(size)
+                if len(body) < size:
+                    self.close_connection = True
+                    return
+                runtime._take(self.path, body)
                 self._answer(202, b'{"status":"OK"}')
 
             def log_message(self, format: str, *arguments: object) -> None:

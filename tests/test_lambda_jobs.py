@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -531,3 +532,12 @@ def test_batches_without_messages_of_ours_do_nothing(container: LambdaRuntime, b
     assert container.invoke(sqs_event(sqs_record(s3_test_event()))).value == {"batchItemFailures": []}
     assert container.invoke(s3_test_event()).value == {"jobs": []}
     assert bucket.list_keys() == []
+
+
+def test_an_answer_that_a_death_cuts_off_is_none(tmp_path: Path) -> None:
+    container = LambdaRuntime("", {}, tmp_path)
+    with container, socket.create_connection(container.api.split(":")) as connection:
+        connection.sendall(b"POST /2018-06-01/runtime/invocation/x/response HTTP/1.1\r\nContent-Length: 5\r\n\r\n{}")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100) == b""
+        assert not container._answers
