@@ -105,7 +105,7 @@ def _plan(opened: Source) -> list[Descriptor]:
     descriptors, lasts = list[Descriptor](), dict[str, Descriptor]()
     for descriptor in plan_inputs(list(known), opened.found):
         if descriptor.stamp != known[descriptor.input]:
-            raise InputError(f"{descriptor.input}: changed while the job was at work; run again when it is complete")
+            raise InputError(f"{descriptor.input}: changed while it was read; run again when it is complete")
         lasts[descriptor.input] = descriptor
         descriptors.append(dataclasses.replace(descriptor, input=_locate(descriptor.input)))
     advice = explain_plan(list(lasts.values()))

@@ -122,7 +122,7 @@ def open_again(each: Input) -> BinaryIO:
 def check_stamp(file: BinaryIO, expected: Input) -> None:
     """Hold an input that has been opened to what it was when the job began; an `InputError`."""
     if read_stamp(file) != expected.stamp:
-        raise InputError(f"{expected.name}: changed while the job was at work; run again when it is complete")
+        raise InputError(f"{expected.name}: changed while it was read; run again when it is complete")
 
 
 def open_source(
