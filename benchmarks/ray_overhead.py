@@ -78,16 +78,8 @@ def read_peaks(driver: int) -> dict[str, int]:
 def measure(engine: str, bundle: Path, source: Path, rows: int, chunk_rows: int = CHUNK_ROWS) -> dict[str, Any]:
     """Run one job as a process, and return its figures."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            __file__,
-            "--child",
-            engine,
-            str(bundle),
-            str(source),
-            f"{folder}/out.jsonl",
-            str(chunk_rows),
-        ]
+        paths = (str(bundle), str(source), f"{folder}/out.jsonl")
+        command = [sys.executable, __file__, "--child", engine, *paths, str(chunk_rows)]
         started, peaks = time.time(), dict[str, int]()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         while process.poll() is None:

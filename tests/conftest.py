@@ -8,10 +8,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pairlift import Scorer
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -45,6 +49,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def bundle(tmp_path: Path) -> Path:
     """A copy of the small committed bundle, to read or to spoil."""
     return Path(shutil.copytree(SMALL_BUNDLE, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def scorer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scorer]:
+    """The scorer of the small bundle, with chunks of 16 rows."""
+    from pairlift import Scorer, chunk
+
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 16)
+    scorer = Scorer.open(SMALL_BUNDLE)
+    yield scorer
+    scorer.close()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -9,7 +10,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,25 +18,17 @@ import pyarrow.parquet as pq
 import pytest
 from bucket import Bucket, bucket, moto_port
 from conftest import SMALL_BUNDLE, Run
-from pairlift import Scorer, chunk, formats
+from pairlift import Scorer, formats
 from pairlift.errors import ChangedError, InputError, UsageError
-from pairlift.inputs import check_apart, common_folder, find_inputs
+from pairlift.inputs import Input, check_apart, common_folder, find_inputs
 from pairlift.job import score_file
+from pairlift.journal import FileKeeper
 from pairlift.plan import group_descriptors, plan_files
 from pairlift.progress import Step
-from pairlift.worker import run_descriptor
+from pairlift.worker import Task, Worker, run_descriptor
 
 __all__ = ["bucket", "moto_port"]
 ROWS = (40, 0, 16, 1, 33)  # of each input; chunks have 16
-
-
-@pytest.fixture
-def scorer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scorer]:
-    """The scorer of the small bundle, with chunks of 16 rows."""
-    monkeypatch.setattr(chunk, "CHUNK_ROWS", 16)
-    scorer = Scorer.open(SMALL_BUNDLE)
-    yield scorer
-    scorer.close()
 
 
 def make_rows(first: int, count: int) -> list[dict[str, str]]:
@@ -146,6 +139,22 @@ def test_chunks_done_in_any_order_on_their_own_are_the_output(scorer: Scorer, tm
         UsageError, match=r"the chunk of row 16 is row 73 of several inputs, .* plan each input by itself"
     ):
         run_descriptor(scorer, plan[-2], f"{tmp_path}/others/")
+
+
+def test_a_worker_that_cannot_have_an_input_goes_on_with_another(scorer: Scorer, tmp_path: Path) -> None:
+    names = write_inputs(tmp_path / "in", ".csv")
+    found = formats.format_of(names[0])
+    plan = list(plan_files(names))
+    task = Task(
+        leaders=(Input(name=names[0], stamp=plan[0].stamp),), folder=f"{tmp_path}/in/", found=found, written=found, fields=None,
+        raw=True, keeper=FileKeeper(path=tmp_path), runtime={},
+    )  # fmt: skip
+    with contextlib.closing(Worker(scorer, task)) as worker:
+        gone = next(descriptor for descriptor in plan if descriptor.input == names[2])
+        Path(names[2]).unlink()
+        with pytest.raises(InputError, match="no such file"):
+            list(worker.run([gone]))
+        assert [entry.first for entry in worker.run(plan[:1])] == [0]
 
 
 def test_a_changed_set_of_inputs_is_noticed(scorer: Scorer, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,15 +21,6 @@ from pairlift.progress import Step
 
 __all__ = ["bucket", "moto_port"]
 ROWS = 100
-
-
-@pytest.fixture
-def scorer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scorer]:
-    """The scorer of the small bundle, with chunks of 16 rows."""
-    monkeypatch.setattr(chunk, "CHUNK_ROWS", 16)
-    scorer = Scorer.open(SMALL_BUNDLE)
-    yield scorer
-    scorer.close()
 
 
 @pytest.fixture

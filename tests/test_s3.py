@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -25,15 +24,6 @@ from pairlift.storage import object_file, upload
 __all__ = ["bucket", "moto_port"]
 ROWS = 100
 FORMATS = [".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.zst", ".parquet"]
-
-
-@pytest.fixture
-def scorer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scorer]:
-    """The scorer of the small bundle, with chunks of 16 rows."""
-    monkeypatch.setattr(chunk, "CHUNK_ROWS", 16)
-    scorer = Scorer.open(SMALL_BUNDLE)
-    yield scorer
-    scorer.close()
 
 
 @pytest.fixture

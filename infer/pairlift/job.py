@@ -24,7 +24,7 @@ from pairlift.outcome import Outcome
 from pairlift.progress import Progress
 from pairlift.rejects import MostRejects
 from pairlift.scorer import Scorer
-from pairlift.source import Source, open_source
+from pairlift.source import Source, check_stamp, open_source
 from pairlift.staging import storage_errors
 from pairlift.storage import Stamp, is_remote, read_stamp
 
@@ -149,10 +149,9 @@ def _check_unchanged(opened: Source) -> None:
                 f"{each.name}: was removed while it was read; bring it back and run the same command again",
                 passing=True,
             ) from error
-        found = Stamp(size=now.st_size, modified=now.st_mtime_ns)
-        again = read_stamp(opened.file) if each is opened.input and not opened.file.closed else found
-        if not each.stamp == found == again:
-            raise InputError(f"{each.name}: changed while it was read; run again when it is complete")
+        check_stamp(Stamp(size=now.st_size, modified=now.st_mtime_ns), each)
+        if each is opened.input and not opened.file.closed:
+            check_stamp(read_stamp(opened.file), each)
 
 
 def _score_to_stream(scorer: Scorer, opened: Source, terms: Terms) -> Outcome:

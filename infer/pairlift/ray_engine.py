@@ -15,7 +15,7 @@ from typing import Any
 from pairlift import chunk
 from pairlift.commit import LastRun
 from pairlift.destination import Work
-from pairlift.errors import InputError, Stopped, StorageError, UsageError
+from pairlift.errors import Stopped, StorageError, UsageError
 from pairlift.formats import STREAM
 from pairlift.identity import read_runtime
 from pairlift.inputs import common_folder
@@ -26,7 +26,7 @@ from pairlift.ray_cluster import FREE_CPUS, connected, last_line
 from pairlift.ray_worker import GROUP, RECEIPT, RayWorker
 from pairlift.scorer import Scorer
 from pairlift.signals import noted_signals, raised_signals
-from pairlift.source import Source
+from pairlift.source import Source, check_stamp
 from pairlift.storage import is_remote
 from pairlift.worker import Task
 
@@ -101,13 +101,13 @@ def check_ends(source: str, output: str) -> None:
 
 
 def _plan(opened: Source) -> list[Descriptor]:
-    known = {each.name: each.stamp for each in opened.inputs}
+    known = {each.name: (each, _locate(each.name)) for each in opened.inputs}  # descriptors share their input's name
     descriptors, lasts = list[Descriptor](), dict[str, Descriptor]()
-    for descriptor in plan_inputs(list(known), opened.found):
-        if descriptor.stamp != known[descriptor.input]:
-            raise InputError(f"{descriptor.input}: changed while it was read; run again when it is complete")
+    for descriptor in plan_inputs([each.name for each in opened.inputs], opened.found):
+        expected, located = known[descriptor.input]
+        check_stamp(descriptor.stamp, expected)
         lasts[descriptor.input] = descriptor
-        descriptors.append(dataclasses.replace(descriptor, input=_locate(descriptor.input)))
+        descriptors.append(dataclasses.replace(descriptor, input=located))
     advice = explain_plan(list(lasts.values()))
     if advice:
         log.warning(advice)

@@ -15,7 +15,7 @@ from pairlift.fields import check_columns, map_fields
 from pairlift.formats import STREAM, Columns, Format, Reader, Row, Writer
 from pairlift.inputs import Input, common_folder, shown_name
 from pairlift.scorer import Scorer
-from pairlift.storage import is_remote, read_stamp
+from pairlift.storage import Stamp, is_remote, read_stamp
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -73,15 +73,11 @@ class Source:
         yield shown_name(self.name, folder), self._count(self.rows)
         for before, each in itertools.pairwise(self.inputs):
             self._passed_rows, self._passed_bytes = self.taken, self._passed_bytes + before.stamp.size
-            with open_again(each) as file:
-                check_stamp(file, each)
-                try:
-                    reader = formats.open_reader(file, each.name, self.found)
-                except EmptyError:
-                    continue
-                formats.check_alike(reader, first, each.name, self.inputs[0].name)
-                self.input, self.file, self.reader = each, file, reader
-                yield shown_name(each.name, folder), self._count(iter(reader))
+            with _open_other(each, self.found) as (file, reader):
+                if reader is not None:
+                    formats.check_alike(reader, first, each.name, self.inputs[0].name)
+                    self.input, self.file, self.reader = each, file, reader
+                    yield shown_name(each.name, folder), self._count(iter(reader))
 
     def check_headers(self) -> None:
         """Hold files to the columns of the first before anything is done; of objects each would have to be fetched.
@@ -91,9 +87,9 @@ class Source:
         """
         for each in self.inputs[1:] if self.reader.columns is not None else ():
             if not is_remote(each.name):
-                with open_again(each) as file, contextlib.suppress(EmptyError):
-                    reader = formats.open_reader(file, each.name, self.found)
-                    formats.check_alike(reader, self.reader, each.name, self.inputs[0].name)
+                with _open_other(each, self.found) as (_, reader):
+                    if reader is not None:
+                        formats.check_alike(reader, self.reader, each.name, self.inputs[0].name)
 
     def _count(self, rows: Iterator[Row]) -> Iterator[Row]:
         for row in rows:
@@ -119,9 +115,21 @@ def open_again(each: Input) -> BinaryIO:
         raise InputError(str(error), passing=True) from error
 
 
-def check_stamp(file: BinaryIO, expected: Input) -> None:
-    """Hold an input that has been opened to what it was when the job began; an `InputError`."""
-    if read_stamp(file) != expected.stamp:
+@contextlib.contextmanager
+def _open_other(each: Input, found: Format) -> Iterator[tuple[BinaryIO, Reader | None]]:
+    """Open an input after the first, and its reader, which is None where it is empty; errors as `open_again` and `check_stamp`."""
+    with open_again(each) as file:
+        check_stamp(read_stamp(file), each)
+        try:
+            reader = formats.open_reader(file, each.name, found)
+        except EmptyError:
+            reader = None
+        yield file, reader
+
+
+def check_stamp(found: Stamp, expected: Input) -> None:
+    """Hold what an input is known by now to what it was when the job began; an `InputError`."""
+    if found != expected.stamp:
         raise InputError(f"{expected.name}: changed while it was read; run again when it is complete")
 
 
@@ -175,8 +183,8 @@ def open_source(
         rows = itertools.chain(kept, [] if beyond is None else [beyond], rows)
     writer = formats.make_writer(written, Columns(given=given, added=added), reader, first)
     return Source(
-        inputs=inputs, leaders=leaders, size=sum(each.stamp.size for each in inputs), input=inputs[0], file=file, reader=reader, rows=rows, columns=columns, writer=writer,
-        found=found, written=written, fields=fields,
+        inputs=inputs, leaders=leaders, size=sum(each.stamp.size for each in inputs), input=inputs[0], file=file,
+        reader=reader, rows=rows, columns=columns, writer=writer, found=found, written=written, fields=fields,
     )  # fmt: skip
 
 
@@ -200,10 +208,8 @@ def _look_ahead(inputs: tuple[Input, ...], found: Format, most: int) -> tuple[li
     for i, each in enumerate(inputs[1:], 1):
         if len(rows) >= most or size >= chunk.CHUNK_BYTES:
             return rows, inputs[:i]
-        with open_again(each) as file, contextlib.suppress(EmptyError):
-            check_stamp(file, each)
-            reader = formats.open_reader(file, each.name, found)
-            taken, more = take_rows(iter(reader), most - len(rows), chunk.CHUNK_BYTES - size)
+        with _open_other(each, found) as (_, reader):
+            taken, more = take_rows(iter(reader or ()), most - len(rows), chunk.CHUNK_BYTES - size)
             rows, size = rows + [(each.name, row) for row in taken], size + more
     return rows, inputs
 

@@ -132,15 +132,18 @@ class Worker:
             for chunk in chunks:
                 yield task.keeper.keep(chunk, opened.writer)
         if not self._input.stamp.etag:
-            check_stamp(self._file, self._input)
+            check_stamp(read_stamp(self._file), self._input)
 
     def _turn_to(self, wanted: Input) -> None:
         if wanted == self._input:
             return
+        with contextlib.ExitStack() as stack:  # the reader stays with its input when the other one cannot be had
+            file = stack.enter_context(_open_unchanged(wanted))
+            reader = formats.open_reader(file, wanted.name, self._task.found)
+            formats.check_alike(reader, self._opened.reader, wanted.name, self._task.leaders[0].name)
+            stack.pop_all()
         self._file.close()
-        self._file = _open_unchanged(wanted)
-        self._input, self._reader = wanted, formats.open_reader(self._file, wanted.name, self._task.found)
-        formats.check_alike(self._reader, self._opened.reader, wanted.name, self._task.leaders[0].name)
+        self._input, self._file, self._reader = wanted, file, reader
 
     def close(self) -> None:
         """Close the inputs."""

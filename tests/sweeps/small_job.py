@@ -44,9 +44,8 @@ def main(kind: str, pairs: str, output: str) -> int:
     if output.endswith(".parquet"):
         import pyarrow.parquet
 
-        pyarrow.array(
-            [""]
-        )  # hundreds of files of its own, and of pandas, are read before the job, whose calls are counted
+        # Hundreds of files of its own, and of pandas, are read before the job, whose calls are counted.
+        pyarrow.array([""])
     scorer: Any = StubScorer() if kind == "stub" else Scorer.open(BUNDLE)
     if kind == "stub":
         job.replay = lambda scorer, rows: None  # type: ignore[assignment,return-value]

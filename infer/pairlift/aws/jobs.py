@@ -86,15 +86,8 @@ def _read_chunk(value: Mapping[str, Any], where: str) -> Descriptor:
         raise UsageError(f"{' '.join(str(error).split())[:300]}; expected a line of: pairlift plan INPUT") from None
     place = chunk.place
     numbers = (
-        place.row,
-        place.line or 0,
-        place.start or 0,
-        place.member,
-        place.skip,
-        chunk.end or 0,
-        chunk.rows - 1,
-        chunk.first,
-    )
+        place.row, place.line or 0, place.start or 0, place.member, place.skip, chunk.end or 0, chunk.rows - 1, chunk.first,
+    )  # fmt: skip
     if chunk.input != value["input"] or not chunk.stamp.etag or min(numbers) < 0:
         raise UsageError(
             f"{where}: is of {quote(chunk.input)} with {chunk.rows} rows from {place.row}, expected a line of: "
