@@ -99,14 +99,17 @@ class Store(Protocol):
         """Abort unfinished writes of these files, those of other processes too."""
         ...
 
+    def probe(self, name: str, data: bytes, mark: str) -> None:
+        """See that a file that was just created cannot be created again; a `StorageError` if the store lets it."""
+        ...
 
-def open_store(root: str, scratch: str = "") -> Store:
-    """Return the store of a root that ends in `/`; it may be a whole bucket.
+    def within(self, scratch: str) -> Store:
+        """Return this store, with the files that are being written in a folder below its root, which ends in `/`."""
+        ...
 
-    Args:
-        root: A directory, or `s3://bucket/prefix/`.
-        scratch: A folder below it, for files of a directory that are being written; ends in `/`.
-    """
+
+def open_store(root: str) -> Store:
+    """Return the store of a root that ends in `/`: a directory, or `s3://bucket/prefix/`, which may be a whole bucket."""
     if is_remote(root):
         from pairlift.storage.bucket import BucketStore
 
@@ -114,4 +117,4 @@ def open_store(root: str, scratch: str = "") -> Store:
         return BucketStore(S3Url(bucket=bucket, key=key))
     from pairlift.storage.directory import DirectoryStore
 
-    return DirectoryStore(root, scratch)
+    return DirectoryStore(root)
