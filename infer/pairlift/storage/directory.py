@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,7 +15,6 @@ from pairlift.storage.files import Files, RealFiles
 from pairlift.storage.store import Found, Ready, Stored, Write
 
 NO_HARD_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK)
-HASHERS = 4  # files hashed at once: what limits is the disk
 
 
 class DirectoryStore:
@@ -31,7 +29,7 @@ class DirectoryStore:
 
         Args:
             root: Its name, with a slash at its end; empty for the one that the process works in.
-            scratch: The folder below it for files that are being written.
+            scratch: The folder below it where files are written before they get their names, in a folder for each mark.
             files: What its operations are; those of the operating system by default.
         """
         self.root = root
@@ -44,7 +42,7 @@ class DirectoryStore:
 
     def swap(self, name: str, write: Write, mark: str, expected: str | None, ready: Ready | None = None) -> Stored | None:
         """As `Store.swap`."""
-        partial = f"{self._scratch}{uuid4().hex}{PARTIAL}"
+        partial = f"{self._scratch}{mark}/{uuid4().hex}{PARTIAL}"
         stored = self.files.write(partial, write)
         try:
             if ready is not None:
@@ -58,6 +56,14 @@ class DirectoryStore:
             with contextlib.suppress(FileNotFoundError):
                 self.files.unlink(partial)
         return stored if done else None
+
+    def stat(self, name: str) -> Found | None:
+        """As `Store.stat`."""
+        try:
+            size, version = self.files.version(name)
+        except FileNotFoundError:
+            return None
+        return Found(size=size, version=version)
 
     def look(self, name: str) -> Found | None:
         """As `Store.look`."""
@@ -74,21 +80,23 @@ class DirectoryStore:
         except FileNotFoundError:
             return None
 
+    def read_all(self, names: Iterable[str]) -> dict[str, bytes]:
+        """As `Store.read_all`."""
+        return {name: data for name in names if (data := self.read(name)) is not None}
+
     def list(self, prefix: str = "") -> dict[str, Found]:
         """As `Store.list`."""
         found = {}
         for name in self.files.walk(prefix[: prefix.rfind("/") + 1]):
             if name.startswith(prefix):
-                with contextlib.suppress(FileNotFoundError):
-                    size, version = self.files.version(name)
-                    found[name] = Found(size=size, version=version)
+                there = self.stat(name)
+                if there is not None:
+                    found[name] = there
         return dict(sorted(found.items()))
 
     def find_altered(self, expected: Mapping[str, Stored]) -> list[str]:
         """As `Store.find_altered`; each file is read."""
-        with ThreadPoolExecutor(HASHERS) as pool:
-            altered = pool.map(self._is_altered, expected, expected.values())
-            return [name for name, is_altered in zip(expected, altered, strict=True) if is_altered]
+        return [name for name, stored in expected.items() if self._is_altered(name, stored)]
 
     def remove(self, names: Iterable[str]) -> None:
         """As `Store.remove`."""
@@ -106,10 +114,6 @@ class DirectoryStore:
 
     def probe(self, name: str, data: bytes, mark: str) -> None:
         """Do nothing: a hard link never replaces a file."""
-
-    def within(self, scratch: str) -> DirectoryStore:
-        """As `Store.within`."""
-        return DirectoryStore(self.root, scratch, self.files)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to another process by the directory's absolute name."""
@@ -139,7 +143,7 @@ class DirectoryStore:
     def _replace(self, partial: str, name: str, expected: str) -> bool:
         try:
             with self.files.locked(name) as held:
-                if not held or self.files.version(name)[1] != expected:
+                if held is None or self.files.version(name)[1] != expected:
                     return False
                 self.files.rename(partial, name)
         except FileNotFoundError:
@@ -156,8 +160,4 @@ class DirectoryStore:
             return False
 
     def _is_there(self, name: str) -> bool:
-        try:
-            self.files.version(name)
-        except FileNotFoundError:
-            return False
-        return True
+        return self.stat(name) is not None

@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
 from pairlift.errors import DestinationError, StorageError
@@ -62,8 +62,15 @@ class Files(Protocol):
         """Yield the names of all files in a folder and its folders; what goes meanwhile is left out."""
         ...
 
-    def locked(self, name: str) -> contextlib.AbstractContextManager[bool]:
-        """Hold the lock of a file that is there; False if another process holds it, or the name is another file's by then."""
+    def locked(self, name: str) -> contextlib.AbstractContextManager[Callable[[], bool] | None]:
+        """Hold the lock of a file that is there, and yield what says whether the name is still that file's.
+
+        It yields None if another process holds the lock. A `FileNotFoundError` if the name is another file's already.
+        """
+        ...
+
+    def check_owner(self, folder: str) -> None:
+        """Refuse a folder that another user has made where everybody may make one; a `DestinationError`."""
         ...
 
 
@@ -150,17 +157,25 @@ class RealFiles:
                 yield folder + name
 
     @contextlib.contextmanager
-    def locked(self, name: str) -> Iterator[bool]:
+    def locked(self, name: str) -> Iterator[Callable[[], bool] | None]:
         """As `Files.locked`."""
         with self._folder(name) as (folder, last):
             descriptor = os.open(last, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            try:
-                held = take_lock(descriptor, self._root + name) and os.path.samestat(
-                    os.fstat(descriptor), os.stat(last, dir_fd=folder, follow_symlinks=False)
-                )
-                yield held
-            finally:
-                os.close(descriptor)
+        try:
+            held = take_lock(descriptor, self._root + name)
+            number = os.fstat(descriptor).st_ino
+
+            def is_held() -> bool:
+                try:
+                    return self.version(name)[1].startswith(f"{number}-")
+                except (FileNotFoundError, DestinationError):
+                    return False
+
+            if held and not is_held():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._root + name)
+            yield is_held if held else None
+        finally:
+            os.close(descriptor)
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading."""
@@ -173,24 +188,26 @@ class RealFiles:
         return os.fdopen(descriptor, "rb")
 
     def check_owner(self, folder: str) -> None:
-        """Refuse a folder that another user has made where everybody may make one.
+        """As `Files.check_owner`.
 
         The owner is compared with the owner of a file that we make there: on network file systems and in containers that need
         not be the user whom this process runs as.
-
-        Raises:
-            DestinationError: It is another user's, and the folder that it is in may be written by everybody.
         """
+        try:
+            with self._folder(f"{folder}x") as (descriptor, _):
+                owner, above = os.fstat(descriptor).st_uid, os.stat("..", dir_fd=descriptor)
+        except FileNotFoundError:
+            return
+        if owner == os.geteuid() or not above.st_mode & stat.S_IWOTH:
+            return
         probe = f"{folder}.owner{os.getpid()}"
         self.write(probe, lambda file: None)
         try:
             with self._folder(probe) as (descriptor, last):
                 ours = os.stat(last, dir_fd=descriptor, follow_symlinks=False).st_uid
-                owner = os.fstat(descriptor).st_uid
-                above = os.stat("..", dir_fd=descriptor)
         finally:
             self.unlink(probe)
-        if owner != ours and above.st_mode & stat.S_IWOTH:
+        if owner != ours:
             raise DestinationError(
                 f"{self._root}{folder}: was made by another user (number {owner}) in a folder that everybody may write to; "
                 "remove it, or choose another output"

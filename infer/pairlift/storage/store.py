@@ -75,12 +75,20 @@ class Store(Protocol):
         """
         ...
 
+    def stat(self, name: str) -> Found | None:
+        """Return the size and version of a file, or None if it is not there."""
+        ...
+
     def look(self, name: str) -> Found | None:
-        """Return what is known of a file, or None if it is not there."""
+        """Return all that is known of a file, or None if it is not there; in a directory its bytes are read for that."""
         ...
 
     def read(self, name: str) -> bytes | None:
         """Return a file's bytes, or None if it is not there."""
+        ...
+
+    def read_all(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Return the bytes of those files that are there."""
         ...
 
     def list(self, prefix: str = "") -> dict[str, Found]:
@@ -103,13 +111,14 @@ class Store(Protocol):
         """See that a file that was just created cannot be created again; a `StorageError` if the store lets it."""
         ...
 
-    def within(self, scratch: str) -> Store:
-        """Return this store, with the files that are being written in a folder below its root, which ends in `/`."""
-        ...
 
+def open_store(root: str, scratch: str = "") -> Store:
+    """Return the store of a root that ends in `/`.
 
-def open_store(root: str) -> Store:
-    """Return the store of a root that ends in `/`: a directory, or `s3://bucket/prefix/`, which may be a whole bucket."""
+    Args:
+        root: A directory, or `s3://bucket/prefix/`, which may be a whole bucket.
+        scratch: The folder of a directory below which files are written before they get their names; ends in `/`.
+    """
     if is_remote(root):
         from pairlift.storage.bucket import BucketStore
 
@@ -117,4 +126,4 @@ def open_store(root: str) -> Store:
         return BucketStore(S3Url(bucket=bucket, key=key))
     from pairlift.storage.directory import DirectoryStore
 
-    return DirectoryStore(root)
+    return DirectoryStore(root, scratch)

@@ -1,0 +1,291 @@
+"""The ledger of a job: which chunks are done, durably; and the commit, which happens once.
+
+Any number of processes may work at one output, and any of them may be suspended or killed anywhere. What holds them apart:
+
+* A job draws a mark when it begins, and writes it, with its identity and the version of what it may replace, to `job.json`. Who
+  comes later with the same identity joins it. Every file that it makes has the mark in its name, so one job's files are never
+  taken for another's, and a process that wakes up after its job is over can do no harm.
+* A chunk is done when its receipt is there, which is written once, after its files. A receipt whose files are not as it says
+  counts for nothing, and its chunk is done again.
+* The commit replaces one file, and only the version of it that was there when the job began: the manifest of an output of
+  parts, or the output itself, after its manifest. So of several jobs one commits, and the others find it.
+* The parts of a job are removed only when it can never commit: after another job has committed, or after a verdict, which is
+  written once, says that it is abandoned. A job that has a verdict that it is committed is helped by whoever finds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from pairlift import record
+from pairlift.counts import Tally
+from pairlift.digest import FileDigest, sha256_bytes
+from pairlift.errors import DestinationError, RecordError, StorageError
+from pairlift.formats.row import Writer
+from pairlift.formats.text import join_files
+from pairlift.names import Key, Names
+from pairlift.outputs.jobs import (
+    abandon,
+    clean_up,
+    decide,
+    find_marks,
+    publish,
+    read_job,
+    read_manifest,
+    remove_jobs,
+    writing,
+)
+from pairlift.outputs.keeper import Keeper
+from pairlift.outputs.records import JobManifest, JobRecord, LastRun, Receipt, Verdict
+from pairlift.storage.store import Store, Stored
+
+Check = Callable[[], None]
+MADE_MEANWHILE = "was made by another process meanwhile; this job's chunks are kept: choose another name, or add --force"
+
+
+class DamagedError(Exception):
+    """Chunks that were done are not as they were written.
+
+    Attributes:
+        keys: Their names.
+    """
+
+    def __init__(self, keys: list[Key]) -> None:
+        super().__init__(f"{len(keys)} chunks are not as they were written")
+        self.keys = keys
+
+
+class Ledger:
+    """What is done of a job.
+
+    Attributes:
+        job: The job.
+        receipts: The chunks that are done.
+        tally: What became of their rows.
+        redone: How many chunks were found damaged, and are done again.
+    """
+
+    def __init__(self, store: Store, names: Names, job: JobRecord, still_held: Check | None = None) -> None:
+        """Take up a job, with what earlier processes have done of it.
+
+        Args:
+            store, names: Where its output is made.
+            job: The job.
+            still_held: For a local file, which one process makes: raises if its lock is not held any more.
+        """
+        self.job, self._store, self._names, self._still_held = job, store, names, still_held
+        self._dead: tuple[str, ...] = ()
+        self.receipts: dict[Key, Receipt] = {}
+        self.tally = Tally()
+        self.redone = 0
+        self.update()
+
+    @property
+    def keeper(self) -> Keeper:
+        """What makes its chunks durable; can be sent to another process."""
+        return Keeper(store=self._store, names=self._names, mark=self.job.mark)
+
+    @property
+    def size(self) -> int:
+        """How many bytes the commit reads."""
+        return sum(receipt.size for receipt in self.receipts.values())
+
+    def update(self) -> None:
+        """Take note of what other processes have done meanwhile."""
+        names, mark = self._names, self.job.mark
+        listed = [name for name in self._store.list(names.folder_of(mark)) if names.find_receipt(name, mark)]
+        known = {names.receipt(mark, key) for key in self.receipts}
+        found = []
+        for name, data in self._store.read_all(name for name in listed if name not in known).items():
+            with contextlib.suppress(RecordError):  # damaged: the chunk is done again
+                found.append(record.load(Receipt, data, name))
+        altered = self._find_altered(found)
+        self.redone += len(altered)
+        for receipt in found:
+            if receipt.key not in altered:
+                self.note(receipt)
+
+    def note(self, receipt: Receipt) -> None:
+        """Take note that a chunk is done."""
+        if receipt.key not in self.receipts:
+            self.receipts[receipt.key] = receipt
+            self.tally += receipt.tally
+
+    def drop(self, keys: list[Key]) -> None:
+        """Forget chunks, which are done again.
+
+        Raises:
+            DestinationError: The job is not at work any more, which is why its files are gone.
+        """
+        if read_job(self._store, self._names).mark != self.job.mark:
+            raise DestinationError(f"{self._shown}: another process has finished this job or started it over")
+        for key in keys:
+            del self.receipts[key]
+        self.redone += len(keys)
+        self.tally = sum((receipt.tally for receipt in self.receipts.values()), Tally())
+
+    def commit(self, writer: Writer, labels: tuple[str, ...], last_run: LastRun) -> JobManifest:
+        """Make the output out of the chunks, all of which are done, and return its manifest.
+
+        Raises:
+            DamagedError: Some of them are not as they were written.
+            DestinationError: Another process has made the output meanwhile, or has started the job over.
+            StorageError: The output cannot be written.
+        """
+        if self._names.whole:
+            return self._commit_parts(labels, last_run)
+        return self._commit_file(writer, labels, last_run)
+
+    def leave(self) -> None:
+        """Remove what goes when the job is done; the output is there."""
+        clean_up(self._store, self._names, self.job.mark, self._dead)
+
+    def discard(self) -> None:
+        """Remove what was done of a job that cannot come to an end, unless another process has committed it."""
+        if abandon(self._store, self._names, self.job):
+            verdict = self._names.verdict(self.job.mark)
+            remove_jobs(self._store, self._names, [self.job.mark], but=[verdict])
+            if read_job(self._store, self._names).mark == self.job.mark:
+                self._store.remove([self._names.job])
+
+    @property
+    def _shown(self) -> str:
+        return self._store.root + self._names.output
+
+    def _commit_parts(self, labels: tuple[str, ...], last_run: LastRun) -> JobManifest:
+        altered = self._find_altered(self._ordered())
+        if altered:
+            raise DamagedError(altered)
+        mark, store, names = self.job.mark, self._store, self._names
+        rejects = self._measure_rejects()
+        self._put_rejects(rejects, None)
+        made = self._describe(labels, last_run, self._describe_parts(), rejects)
+        dead = tuple(sorted(find_marks(store, names) - {mark}))
+        verdict = decide(store, names, mark, Verdict(manifest=made, dead=dead))
+        if verdict.manifest is None:
+            raise DestinationError(f"{self._shown}: another process has started this job over; wait for it")
+        if not publish(store, names, self.job, verdict.manifest):
+            raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
+        self._dead = verdict.dead
+        there = store.list("part-")
+        lost = [part.path for part in verdict.manifest.parts if part.path not in there]
+        if lost:
+            raise StorageError(
+                f"{store.root}{lost[0]}: was removed while the job was committed; remove the output and run the same command again"
+            )
+        return verdict.manifest
+
+    def _commit_file(self, writer: Writer, labels: tuple[str, ...], last_run: LastRun) -> JobManifest:
+        made: list[JobManifest] = []
+        rejects = self._measure_rejects()
+        self._dead = tuple(find_marks(self._store, self._names))
+
+        def ready(stored: Stored) -> None:
+            found = FileDigest(path=self._names.output, size=stored.size, sha256=stored.sha256)
+            if self._still_held is not None:
+                self._still_held()
+            made.append(self._put_manifest(self._describe(labels, last_run, (found,), rejects)))
+            self._put_rejects(rejects, self.job.replaced.rejects)
+
+        def write(file: BinaryIO) -> None:
+            writer.join(self._open(lambda receipt: receipt.part, self._names.part), file)
+
+        name, mark = self._names.output, self.job.mark
+        if self._store.swap(name, write, mark, self.job.replaced.output, ready) is None:
+            raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
+        return made[0]
+
+    def _put_manifest(self, manifest: JobManifest) -> JobManifest:
+        """Write the manifest of one file or object, and return that of this job: its own, or that of a twin's."""
+        store, names = self._store, self._names
+        if store.swap(names.manifest, writing(record.dump(manifest)), manifest.mark, self.job.replaced.manifest):
+            return manifest
+        found = read_manifest(store, names)
+        if found is None or found.mark != manifest.mark:
+            raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
+        return found
+
+    def _measure_rejects(self) -> FileDigest | None:
+        """Return what the file of the rejected rows will be, or None if there are none."""
+        if not self.tally.rejected:
+            return None
+        digest, size = hashlib.sha256(), 0
+        for part in self._open(lambda receipt: receipt.rejects, self._names.rejected):
+            data = part.read()
+            digest.update(data)
+            size += len(data)
+        return FileDigest(path=self._names.rejects(self.job.mark), size=size, sha256=digest.hexdigest())
+
+    def _put_rejects(self, rejects: FileDigest | None, expected: str | None) -> None:
+        """Write the rejected rows, or leave them if a twin has written them; none are left of a job that is replaced."""
+        name, store, mark = self._names.rejects(self.job.mark), self._store, self.job.mark
+        if rejects is None:
+            if expected is not None and self._still_held is not None:
+                store.remove([name])
+            elif expected is not None:  # a store has no removal of one version only
+                store.swap(name, lambda file: None, mark, expected)
+            return
+
+        def write(file: BinaryIO) -> None:
+            join_files(self._open(lambda receipt: receipt.rejects, self._names.rejected), file)
+
+        if store.swap(name, write, mark, expected) is None:
+            found = store.look(name)
+            if found is None or found.sha256 != rejects.sha256:
+                raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
+
+    def _describe(
+        self, labels: tuple[str, ...], last_run: LastRun, files: tuple[FileDigest, ...], rejects: FileDigest | None
+    ) -> JobManifest:
+        totals = self.tally
+        if totals.rows != totals.scored + sum(totals.rejected.values()):
+            raise AssertionError(f"{totals.rows} rows, {totals.scored} scored, rejected {totals.rejected}")
+        of_all = sha256_bytes("".join(f"{file.sha256}\n" for file in files).encode())
+        return JobManifest(
+            mark=self.job.mark,
+            job=self.job.identity,
+            totals=totals,
+            rates={"unknown_tokens": totals.texts.unknown_rate, "padding": totals.texts.padding_rate},
+            labels=labels,
+            output_size=sum(file.size for file in files),
+            output_sha256=of_all if self._names.whole else files[0].sha256,
+            last_run=last_run,
+            parts=files if self._names.whole else (),
+            rejects=rejects,
+        )
+
+    def _describe_parts(self) -> tuple[FileDigest, ...]:
+        mark = self.job.mark
+        return tuple(
+            FileDigest(path=self._names.part(mark, each.key), size=each.part.size, sha256=each.part.sha256)
+            for each in self._ordered()
+            if each.part
+        )
+
+    def _ordered(self) -> list[Receipt]:
+        return [self.receipts[key] for key in sorted(self.receipts)]
+
+    def _find_altered(self, receipts: list[Receipt]) -> list[Key]:
+        keeper, expected, keys = self.keeper, dict[str, Stored](), dict[str, Key]()
+        for receipt in receipts:
+            files = keeper.files_of(receipt)
+            expected |= files
+            keys |= dict.fromkeys(files, receipt.key)
+        return sorted({keys[name] for name in self._store.find_altered(expected)}) if expected else []
+
+    def _open(
+        self, which: Callable[[Receipt], Stored | None], name_of: Callable[[str, Key], str]
+    ) -> Iterator[BinaryIO]:
+        """Yield files of the chunks, each held to what it was when it was written; else a `DamagedError`."""
+        for receipt in self._ordered():
+            stored = which(receipt)
+            if stored is None:
+                continue
+            data = self._store.read(name_of(self.job.mark, receipt.key))
+            if data is None or sha256_bytes(data) != stored.sha256:
+                raise DamagedError(self._find_altered(self._ordered()) or [receipt.key])
+            yield io.BytesIO(data)

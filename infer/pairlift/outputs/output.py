@@ -1,0 +1,259 @@
+"""The output of a job: a file, an object, or a directory or prefix of parts. What is there already, and how a job begins."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from pairlift import record
+from pairlift.errors import ChangedError, DestinationError
+from pairlift.identity import Identity
+from pairlift.names import OLD_MANIFEST, OLD_PART, OLD_REJECTS, Names, draw_mark
+from pairlift.outputs.jobs import OLDER, AtWork, abandon, clean_up, publish, read_job, read_manifest, read_verdict, remove_jobs
+from pairlift.outputs.ledger import Ledger
+from pairlift.outputs.lock import Lock, hold
+from pairlift.outputs.records import JobManifest, JobRecord, Replaced
+from pairlift.storage.directory import DirectoryStore
+from pairlift.storage.store import Store
+
+ADVICE = "remove it, choose another name, or add --force to replace it"
+
+
+class Output:
+    """Where the output of a job is made.
+
+    Attributes:
+        name: As the user gave it.
+        store, names: Its files.
+    """
+
+    def __init__(self, name: str, store: Store, names: Names) -> None:
+        self.name, self.store, self.names = name, store, names
+
+    @property
+    def locked(self) -> bool:
+        """Whether one process alone makes it, which holds a lock: a local file."""
+        return not self.names.whole and isinstance(self.store, DirectoryStore)
+
+    def find_finished(self, identity: Identity, force: bool = False) -> JobManifest | None:
+        """Return the manifest of an output that this very job has made; None if there is no output, or it is to be replaced.
+
+        Args:
+            identity: The job.
+            force: Whether the output of another job may be replaced.
+
+        Raises:
+            DestinationError: There is something else, or an output that was altered.
+        """
+        manifest = self._find_parts() if self.names.whole else self._find_file(force)
+        if manifest is None:
+            return None
+        if identity.is_stream:
+            changed = "standard input is never known to be the same"
+        else:
+            changed = manifest.job.difference(identity)
+        if not changed:
+            return manifest
+        if force:
+            return None
+        raise DestinationError(f"{self.name}: exists, made by another job: {changed}; {ADVICE}")
+
+    def settle(self) -> None:
+        """Bring to its end what a process that died had decided: give a committed job its manifest, and clean up after it."""
+        job = read_job(self.store, self.names).job if self.names.whole else None
+        if job is None:
+            return
+        verdict = read_verdict(self.store, self.names, job.mark)
+        if verdict is not None and verdict.manifest is not None and publish(self.store, self.names, job, verdict.manifest):
+            clean_up(self.store, self.names, job.mark, verdict.dead)
+
+    def clean(self, manifest: JobManifest) -> None:
+        """Remove what a process that died after the commit has left."""
+        if self.locked:
+            with self._hold() as lock:
+                lock.clear()
+        elif manifest.mark:
+            clean_up(self.store, self.names, manifest.mark, ())
+        self.store.tidy([self.names.output or self.names.manifest])
+
+    @contextlib.contextmanager
+    def open(
+        self, identity: Identity, *, restart: bool = False, force: bool = False, resumable: bool = True
+    ) -> Iterator[Ledger | None]:
+        """Take up a job, or begin it; yield None if its output is finished already.
+
+        Args:
+            identity: The job.
+            restart: Start over, whatever an unfinished job has done.
+            force: Replace what another job has made, finished or not.
+            resumable: Whether another process could do the same; if not, nothing is taken over.
+
+        Raises:
+            ChangedError: Another job is unfinished here.
+            DestinationError: The output exists, or another process holds its lock.
+        """
+        if isinstance(self.store, DirectoryStore):
+            folders = ("", "_pairlift/", self.names.folder) if self.names.whole else (self.names.folder,)
+            for folder in folders:
+                self.store.files.check_owner(folder)
+        with self._hold() if self.locked else contextlib.nullcontext() as lock:
+            job = self._begin(identity, restart, force, resumable, lock)
+            if job is None:
+                yield None
+                return
+            yield Ledger(self.store, self.names, job, lock.check if lock else None)
+
+    def _hold(self) -> contextlib.AbstractContextManager[Lock]:
+        assert isinstance(self.store, DirectoryStore)
+        return hold(self.store, self.names)
+
+    def _begin(
+        self, identity: Identity, restart: bool, force: bool, resumable: bool, lock: Lock | None
+    ) -> JobRecord | None:
+        store, names = self.store, self.names
+        while True:
+            self.settle()
+            replaced = self._look_at_replaced(force)  # before the look at what is there: what comes after it is not replaced
+            if self.find_finished(identity, force) is not None:
+                return None
+            at_work = read_job(store, names)
+            if at_work.job is not None and resumable and not restart and self._is_usable(at_work.job, identity, replaced):
+                return at_work.job
+            if at_work.version is not None:
+                self._check_replaceable(at_work, identity, restart, force, replaced)
+                if at_work.job is not None and not abandon(store, names, at_work.job):
+                    continue
+            if lock is not None:
+                if lock.older and not (restart or force):
+                    raise ChangedError(f"{store.root}{names.folder}: {OLDER}")
+                lock.clear(but=[names.job])
+            job = JobRecord(mark=draw_mark(), identity=identity, replaced=replaced)
+            data = record.dump(job)
+            if store.swap(names.job, lambda file, data=data: file.write(data), job.mark, at_work.version) is None:  # type: ignore[misc]
+                remove_jobs(store, names, [job.mark])
+                continue
+            if at_work.version is None:
+                store.probe(names.job, data, job.mark)
+            elif at_work.mark is not None:
+                remove_jobs(store, names, [at_work.mark], but=[names.verdict(at_work.mark)])
+            return job
+
+    def _is_usable(self, job: JobRecord, identity: Identity, replaced: Replaced) -> bool:
+        """Return whether a job that is at work is the same, and can still commit."""
+        if self.names.whole:
+            if read_verdict(self.store, self.names, job.mark) is not None or job.replaced.manifest != replaced.manifest:
+                return False
+        elif job.replaced.output != replaced.output:
+            return False
+        return not job.identity.is_stream and not job.identity.difference(identity)
+
+    def _check_replaceable(
+        self, at_work: AtWork, identity: Identity, restart: bool, force: bool, replaced: Replaced
+    ) -> None:
+        """Refuse to take the place of a job of another identity that is not over."""
+        if restart or force:
+            return
+        where = self.store.root + self.names.job
+        if at_work.job is None:
+            raise ChangedError(f"{where}: {OLDER}")
+        if at_work.job.identity.is_stream and identity.is_stream:
+            return
+        changed = at_work.job.identity.difference(identity)
+        if changed and not (self.names.whole and read_verdict(self.store, self.names, at_work.job.mark)):
+            raise ChangedError(
+                f"{where}: the unfinished job was another one: {changed}; change that back, or start over with --restart"
+            )
+
+    def _look_at_replaced(self, force: bool) -> Replaced:
+        def version_of(name: str) -> str | None:
+            found = self.store.stat(name)
+            return found.version if found else None
+
+        names = self.names
+        if names.whole:
+            return Replaced(manifest=version_of(names.manifest) if force else None)
+        return Replaced(
+            output=version_of(names.output) if force else None,
+            manifest=version_of(names.manifest),
+            rejects=version_of(names.rejects("")),
+        )
+
+    def _find_parts(self) -> JobManifest | None:
+        self._refuse_strangers()
+        store, names = self.store, self.names
+        if store.read(names.manifest) is None:
+            return None
+        manifest = read_manifest(store, names)
+        if manifest is None:
+            raise DestinationError(
+                f"{store.root}{names.manifest}: was not written by this version of pairlift; move the directory, or choose another output"
+            )
+        there = store.list("part-")
+        lost = next((p for p in manifest.parts if p.path not in there or there[p.path].size != p.size), None)
+        if lost is not None:
+            size = f"{there[lost.path].size} bytes, expected {lost.size}" if lost.path in there else "missing"
+            raise self._altered(f"{lost.path}: {size}")
+        return manifest
+
+    def _find_file(self, force: bool) -> JobManifest | None:
+        store, names = self.store, self.names
+        found = store.stat(names.output)
+        manifest = read_manifest(store, names)
+        if found is None:
+            self._refuse_beside(manifest)
+            return None
+        at_work = read_job(store, names).job
+        if at_work is not None and at_work.replaced.output == found.version:
+            if force:
+                return None
+            raise DestinationError(f"{self.name}: exists, and an unfinished job was to replace it; add --force to go on with that")
+        if manifest is None:
+            raise DestinationError(f"{self.name}: exists and was not made by pairlift; remove it, or choose another name")
+        if found.size != manifest.output_size:
+            raise self._altered(f"{found.size} bytes, expected {manifest.output_size}")
+        looked = store.look(names.output)
+        same = looked is not None and (
+            looked.mark == manifest.mark if looked.mark is not None else looked.sha256 == manifest.output_sha256
+        )
+        if not same:
+            raise self._altered("other bytes" if looked and looked.mark is None else "another object")
+        return manifest
+
+    def _altered(self, what: str) -> DestinationError:
+        return DestinationError(
+            f"{self.name}: exists, altered since it was made ({what}); remove it, or choose another name"
+        )
+
+    def _refuse_beside(self, manifest: JobManifest | None) -> None:
+        """Refuse a manifest or rejects that no job has written, where ours will stand."""
+        store, names = self.store, self.names
+        for name in (names.manifest, names.rejects("")):
+            if manifest is None and store.stat(name) is not None and read_job(store, names).version is None:
+                raise DestinationError(
+                    f"{store.root}{name}: exists but was not written by pairlift, and this job would write a file of that name; "
+                    "move it, or choose another output"
+                )
+
+    def _refuse_strangers(self) -> None:
+        """Refuse a directory or prefix that holds anything but a job's files, or parts of no job."""
+        names, listed = self.names, self.store.list()
+        old = next((name for name in listed if OLD_PART.fullmatch(name) or name in (OLD_MANIFEST, OLD_REJECTS)), None)
+        if old is not None:
+            raise DestinationError(
+                f"{self.name}: holds {old}, which an older version of pairlift has made; remove it, or choose another directory or "
+                "prefix"
+            )
+        strange = next((name for name in listed if name and not names.is_ours(name)), None)
+        if strange is not None:
+            raise DestinationError(
+                f"{self.name}: holds {strange}, which is not of a pairlift job; choose a directory or prefix that is empty"
+            )
+        parts = {mark: name for name in listed if name.startswith("part-") and (mark := names.find_mark(name))}
+        if parts and names.manifest not in listed:
+            known = {mark for name in listed if name.startswith(names.folder) and (mark := names.find_mark(name))}
+            lost = sorted(parts.keys() - known - {read_job(self.store, names).mark})
+            # The files of a job go after its manifest has come: one that has just finished has it at the second look.
+            if lost and self.store.stat(names.manifest) is None:
+                raise DestinationError(
+                    f"{self.name}: holds parts of no job ({parts[lost[0]]}); remove them, or choose another name"
+                )
