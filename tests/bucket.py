@@ -122,7 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
         expected = next((v for k, v in headers.items() if k.lower() == "if-match"), None)
         if self.command != "POST" or expected is None:
             return None
-        found, _ = self._pass_on("HEAD", self.path.split("?")[0], b"", {})
+        who = {k: v for k, v in headers.items() if k.lower() == "authorization"}  # moto knows its service by it
+        found, _ = self._pass_on("HEAD", self.path.split("?")[0], b"", who)
         if found.status == 404:
             return 404, "NoSuchKey"
         return None if found.getheader("ETag") == expected else CODES["412"]

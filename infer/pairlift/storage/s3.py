@@ -103,12 +103,14 @@ def status_of(error: Exception) -> int:
 
 def is_passing(error: Exception) -> bool:
     """Whether the same request may succeed another time, with nothing else changed."""
+    from botocore.exceptions import ConnectionError as NoConnectionError
     from botocore.exceptions import HTTPClientError, IncompleteReadError, SSLError
 
     code, status = code_of(error), status_of(error)
     if code or status:
         return code in (*PASSING, *IN_FLIGHT) or status in (408, 429) or (status >= 500 and status != 501)
-    return isinstance(error, (HTTPClientError, IncompleteReadError, OSError)) and not isinstance(error, SSLError)
+    on_the_way = (NoConnectionError, HTTPClientError, IncompleteReadError, OSError)
+    return isinstance(error, on_the_way) and not isinstance(error, SSLError)
 
 
 def explain(error: Exception) -> str:
