@@ -60,7 +60,9 @@ class Store(Protocol):
         """Write a small file where there is none, durably; return None if there is one."""
         ...
 
-    def swap(self, name: str, write: Write, mark: str, expected: str | None, ready: Ready | None = None) -> Stored | None:
+    def swap(
+        self, name: str, write: Write, mark: str, expected: str | None, ready: Ready | None = None
+    ) -> Stored | None:
         """Write a file of any size in the place of one version of it, durably.
 
         Args:
