@@ -29,6 +29,7 @@ MANIFEST = ".manifest.json"
 REJECTS = ".rejects.jsonl"
 JOB = ".job"
 FOLDER = "_pairlift"
+MANIFEST_OF_PARTS = f"{FOLDER}/manifest.json"
 LOCK = "lock"
 PARTIAL = ".partial"  # the end of the names of files that are being written
 MARK = "[0-9a-f]{12}"
@@ -85,7 +86,7 @@ class Names:
     @property
     def manifest(self) -> str:
         """The job's manifest."""
-        return f"{FOLDER}/manifest.json" if self.whole else f"{self.output}{MANIFEST}"
+        return MANIFEST_OF_PARTS if self.whole else f"{self.output}{MANIFEST}"
 
     def rejects(self, mark: str) -> str:
         """Return the name of the rejected rows."""
