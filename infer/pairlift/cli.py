@@ -21,6 +21,7 @@ VARIANTS = click.Choice(["fp32", "int8"])
     help="Batches computed at once; by default what CPU affinity and quota allow.",
 )
 @click.option("--restart", is_flag=True, help="Begin an unfinished job again, whatever an earlier run had done.")
+@click.option("--force", is_flag=True, help="Replace OUTPUT, if pairlift has made it.")
 @click.option("--max-rejects", metavar="N|P%", help="Most rows that may be rejected.  [default: any number]")
 @click.option("--no-raw", is_flag=True, help="Keep rejected records out of OUTPUT.rejects.jsonl.")
 @click.option(
@@ -52,6 +53,7 @@ def score(
     fields: str | None,
     threads: int | None,
     restart: bool,
+    force: bool,
     max_rejects: str | None,
     no_raw: bool,
     quoting: str | None,
@@ -74,6 +76,7 @@ def score(
     from pairlift.inputs import check_apart, find_inputs
     from pairlift.job import Engine, score_file
     from pairlift.local_engine import run_here
+    from pairlift.options import JobOptions
     from pairlift.outcome import describe
     from pairlift.progress import make_progress
     from pairlift.rejects import parse_most_rejects
@@ -98,7 +101,10 @@ def score(
         say("fields: " + ", ".join(f"{field} from {column}" for field, column in pairs.items()))
     progress = None if quiet else make_progress()
     try:
-        outcome = score_file(scorer, names, output, fields, progress, restart, most, not no_raw, quoting, run=run)
+        options = JobOptions(fields=fields, quoting=quoting, raw=not no_raw, most_rejects=most)
+        outcome = score_file(
+            scorer, names, output, options, restart=restart, force=force, progress=progress, engine=run
+        )
     finally:
         if progress:
             progress.close()
@@ -126,9 +132,9 @@ def plan(source: str, quoting: str | None) -> None:
 
     lasts = dict[str, Descriptor]()
     for descriptor in plan_files(find_inputs(source), quoting):
-        shown = dataclasses.replace(descriptor, input=shown_name(descriptor.input, ""))
-        click.echo(orjson.dumps(shown).decode())
-        lasts[descriptor.input] = descriptor
+        spans = tuple(dataclasses.replace(span, input=shown_name(span.input, "")) for span in descriptor.spans)
+        click.echo(orjson.dumps(dataclasses.replace(descriptor, spans=spans)).decode())
+        lasts[descriptor.spans[-1].input] = descriptor
     advice = explain_plan(list(lasts.values()))
     if advice:
         say(advice)

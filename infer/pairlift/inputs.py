@@ -220,7 +220,7 @@ def _list_bucket(named: str) -> dict[str, int]:
     if not bucket or not head.startswith(root):
         raise UsageError(f"{named}: expected s3://bucket/key, with * and ? in the key alone")
     try:
-        found = open_store(root).sizes(key)
+        found = {name: there.size for name, there in open_store(root).find(key).items()}
     except StorageError as error:
         raise InputError(str(error)) from error
     wanted = _translate(head, named[len(head) :])

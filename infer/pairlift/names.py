@@ -110,9 +110,9 @@ class Names:
         """Return the name of what says that a job is committed or abandoned."""
         return f"{self.folder_of(mark)}verdict.json"
 
-    def plan(self, mark: str, number: int) -> str:
-        """Return the name of a piece of the plan."""
-        return f"{self.folder_of(mark)}plan-{number:06d}.json"
+    def plan(self, mark: str, lot: int, number: int) -> str:
+        """Return the name of a piece of the plan of a lot."""
+        return f"{self.folder_of(mark)}plan-{lot:05d}-{number:06d}.json"
 
     def receipt(self, mark: str, key: Key) -> str:
         """Return the name of a chunk's receipt."""

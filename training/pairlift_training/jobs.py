@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 from pairlift import record
 from pairlift.errors import ChangedError, RecordError
-from pairlift.lock import LOCK, clear_directory, locked_directory, remove_directory
 from pairlift.staging import storage_errors, sync_directory
+from pairlift_training.lock import LOCK, clear_directory, locked_directory, remove_directory
 from pairlift_training.recipe import Recipe
 
 JOB = "job.json"

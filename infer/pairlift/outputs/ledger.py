@@ -40,11 +40,11 @@ from pairlift.outputs.jobs import (
     writing,
 )
 from pairlift.outputs.keeper import Keeper
+from pairlift.outputs.lock import Lock
 from pairlift.outputs.records import JobManifest, JobRecord, LastRun, Receipt, Verdict
 from pairlift.storage.store import Store, Stored
 
-Check = Callable[[], None]
-MADE_MEANWHILE = "was made by another process meanwhile; this job's chunks are kept: choose another name, or add --force"
+MADE_MEANWHILE = "was made by another process meanwhile; choose another name, or add --force to replace it"
 
 
 class DamagedError(Exception):
@@ -67,22 +67,26 @@ class Ledger:
         receipts: The chunks that are done.
         tally: What became of their rows.
         redone: How many chunks were found damaged, and are done again.
+        fresh: Whether this process has begun the job.
     """
 
-    def __init__(self, store: Store, names: Names, job: JobRecord, still_held: Check | None = None) -> None:
+    def __init__(self, store: Store, names: Names, job: JobRecord, lock: Lock | None = None, fresh: bool = False) -> None:
         """Take up a job, with what earlier processes have done of it.
 
         Args:
             store, names: Where its output is made.
             job: The job.
-            still_held: For a local file, which one process makes: raises if its lock is not held any more.
+            lock: Of a local file, which one process makes.
+            fresh: Whether this process has begun the job.
         """
-        self.job, self._store, self._names, self._still_held = job, store, names, still_held
+        self.job, self._store, self._names, self._lock = job, store, names, lock
+        self.fresh = fresh
         self._dead: tuple[str, ...] = ()
         self.receipts: dict[Key, Receipt] = {}
         self.tally = Tally()
         self.redone = 0
         self.update()
+        self._verify()
 
     @property
     def keeper(self) -> Keeper:
@@ -94,26 +98,38 @@ class Ledger:
         """How many bytes the commit reads."""
         return sum(receipt.size for receipt in self.receipts.values())
 
+    @property
+    def one_process(self) -> bool:
+        """Whether no other process can work at the job: its output is a local file."""
+        return self._lock is not None
+
     def update(self) -> None:
         """Take note of what other processes have done meanwhile."""
         names, mark = self._names, self.job.mark
-        listed = [name for name in self._store.list(names.folder_of(mark)) if names.find_receipt(name, mark)]
         known = {names.receipt(mark, key) for key in self.receipts}
-        found = []
-        for name, data in self._store.read_all(name for name in listed if name not in known).items():
+        listed = self._store.find(names.folder_of(mark))
+        new = [name for name in listed if name not in known and names.find_receipt(name, mark)]
+        for name, data in self._store.read_all(new).items():
             with contextlib.suppress(RecordError):  # damaged: the chunk is done again
-                found.append(record.load(Receipt, data, name))
-        altered = self._find_altered(found)
-        self.redone += len(altered)
-        for receipt in found:
-            if receipt.key not in altered:
-                self.note(receipt)
+                self.note(record.load(Receipt, data, name))
+
+    def _verify(self) -> None:
+        """Forget the chunks that are not as they were written."""
+        altered = self._find_altered(list(self.receipts.values()))
+        self._forget(altered)
 
     def note(self, receipt: Receipt) -> None:
         """Take note that a chunk is done."""
         if receipt.key not in self.receipts:
             self.receipts[receipt.key] = receipt
             self.tally += receipt.tally
+
+    def covers(self, key: Key, rows: int) -> bool:
+        """Return whether rows of a lot are done, in one chunk or several."""
+        row, end = key.row, key.row + rows
+        while row < end and (receipt := self.receipts.get(Key(key.lot, row))) is not None:
+            row += receipt.tally.rows
+        return row >= end
 
     def drop(self, keys: list[Key]) -> None:
         """Forget chunks, which are done again.
@@ -123,6 +139,9 @@ class Ledger:
         """
         if read_job(self._store, self._names).mark != self.job.mark:
             raise DestinationError(f"{self._shown}: another process has finished this job or started it over")
+        self._forget(keys)
+
+    def _forget(self, keys: list[Key]) -> None:
         for key in keys:
             del self.receipts[key]
         self.redone += len(keys)
@@ -142,11 +161,17 @@ class Ledger:
 
     def leave(self) -> None:
         """Remove what goes when the job is done; the output is there."""
-        clean_up(self._store, self._names, self.job.mark, self._dead)
+        if self._lock is not None:
+            self._lock.clear()
+        else:
+            clean_up(self._store, self._names, self.job.mark, self._dead)
 
     def discard(self) -> None:
         """Remove what was done of a job that cannot come to an end, unless another process has committed it."""
-        if abandon(self._store, self._names, self.job):
+        if self._lock is not None:
+            self._lock.check()
+            self._lock.clear()
+        elif abandon(self._store, self._names, self.job):
             verdict = self._names.verdict(self.job.mark)
             remove_jobs(self._store, self._names, [self.job.mark], but=[verdict])
             if read_job(self._store, self._names).mark == self.job.mark:
@@ -171,7 +196,7 @@ class Ledger:
         if not publish(store, names, self.job, verdict.manifest):
             raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
         self._dead = verdict.dead
-        there = store.list("part-")
+        there = store.find("part-")
         lost = [part.path for part in verdict.manifest.parts if part.path not in there]
         if lost:
             raise StorageError(
@@ -186,8 +211,8 @@ class Ledger:
 
         def ready(stored: Stored) -> None:
             found = FileDigest(path=self._names.output, size=stored.size, sha256=stored.sha256)
-            if self._still_held is not None:
-                self._still_held()
+            if self._lock is not None:
+                self._lock.check()
             made.append(self._put_manifest(self._describe(labels, last_run, (found,), rejects)))
             self._put_rejects(rejects, self.job.replaced.rejects)
 
@@ -224,7 +249,7 @@ class Ledger:
         """Write the rejected rows, or leave them if a twin has written them; none are left of a job that is replaced."""
         name, store, mark = self._names.rejects(self.job.mark), self._store, self.job.mark
         if rejects is None:
-            if expected is not None and self._still_held is not None:
+            if expected is not None and self._lock is not None:
                 store.remove([name])
             elif expected is not None:  # a store has no removal of one version only
                 store.swap(name, lambda file: None, mark, expected)

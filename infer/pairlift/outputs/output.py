@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 
 from pairlift import record
 from pairlift.errors import ChangedError, DestinationError
 from pairlift.identity import Identity
 from pairlift.names import OLD_MANIFEST, OLD_PART, OLD_REJECTS, Names, draw_mark
-from pairlift.outputs.jobs import OLDER, AtWork, abandon, clean_up, publish, read_job, read_manifest, read_verdict, remove_jobs
+from pairlift.outputs.jobs import OLDER, AtWork, abandon, clean_up, publish, read_job, read_manifest, read_verdict, remove_jobs, writing
 from pairlift.outputs.ledger import Ledger
 from pairlift.outputs.lock import Lock, hold
 from pairlift.outputs.records import JobManifest, JobRecord, Replaced
@@ -69,11 +70,15 @@ class Output:
 
     def clean(self, manifest: JobManifest) -> None:
         """Remove what a process that died after the commit has left."""
-        if self.locked:
+        if not self.locked:
+            clean_up(self.store, self.names, manifest.mark, ())
+        elif self.store.find(self.names.folder):
             with self._hold() as lock:
                 lock.clear()
-        elif manifest.mark:
-            clean_up(self.store, self.names, manifest.mark, ())
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Abort unfinished writes of the output that dead processes have left."""
         self.store.tidy([self.names.output or self.names.manifest])
 
     @contextlib.contextmanager
@@ -97,11 +102,13 @@ class Output:
             for folder in folders:
                 self.store.files.check_owner(folder)
         with self._hold() if self.locked else contextlib.nullcontext() as lock:
-            job = self._begin(identity, restart, force, resumable, lock)
-            if job is None:
-                yield None
+            begun = self._begin(identity, restart, force, resumable, lock)
+            if begun is not None:
+                yield begun
                 return
-            yield Ledger(self.store, self.names, job, lock.check if lock else None)
+            if lock is not None:
+                lock.clear()
+            yield None
 
     def _hold(self) -> contextlib.AbstractContextManager[Lock]:
         assert isinstance(self.store, DirectoryStore)
@@ -109,7 +116,7 @@ class Output:
 
     def _begin(
         self, identity: Identity, restart: bool, force: bool, resumable: bool, lock: Lock | None
-    ) -> JobRecord | None:
+    ) -> Ledger | None:
         store, names = self.store, self.names
         while True:
             self.settle()
@@ -117,10 +124,15 @@ class Output:
             if self.find_finished(identity, force) is not None:
                 return None
             at_work = read_job(store, names)
-            if at_work.job is not None and resumable and not restart and self._is_usable(at_work.job, identity, replaced):
-                return at_work.job
+            if at_work.job is not None and resumable and not restart and self._is_same(at_work.job, identity, replaced):
+                if names.whole or at_work.job.replaced == replaced:
+                    return Ledger(store, names, at_work.job, lock)
+                renewed = dataclasses.replace(at_work.job, replaced=replaced)
+                if store.swap(names.job, writing(record.dump(renewed)), renewed.mark, at_work.version):
+                    return Ledger(store, names, renewed, lock)
+                continue
             if at_work.version is not None:
-                self._check_replaceable(at_work, identity, restart, force, replaced)
+                self._check_replaceable(at_work, identity, restart or force)
                 if at_work.job is not None and not abandon(store, names, at_work.job):
                     continue
             if lock is not None:
@@ -129,14 +141,14 @@ class Output:
                 lock.clear(but=[names.job])
             job = JobRecord(mark=draw_mark(), identity=identity, replaced=replaced)
             data = record.dump(job)
-            if store.swap(names.job, lambda file, data=data: file.write(data), job.mark, at_work.version) is None:  # type: ignore[misc]
+            if store.swap(names.job, writing(data), job.mark, at_work.version) is None:
                 remove_jobs(store, names, [job.mark])
                 continue
             if at_work.version is None:
                 store.probe(names.job, data, job.mark)
             elif at_work.mark is not None:
                 remove_jobs(store, names, [at_work.mark], but=[names.verdict(at_work.mark)])
-            return job
+            return Ledger(store, names, job, lock, fresh=True)
 
     def _is_usable(self, job: JobRecord, identity: Identity, replaced: Replaced) -> bool:
         """Return whether a job that is at work is the same, and can still commit."""
@@ -147,11 +159,18 @@ class Output:
             return False
         return not job.identity.is_stream and not job.identity.difference(identity)
 
-    def _check_replaceable(
-        self, at_work: AtWork, identity: Identity, restart: bool, force: bool, replaced: Replaced
-    ) -> None:
+    def _is_same(self, job: JobRecord, identity: Identity, replaced: Replaced) -> bool:
+        """Return whether a job that is at work is the same, and can still commit."""
+        if job.identity.is_stream or job.identity.difference(identity):
+            return False
+        if not self.names.whole:
+            return True
+        is_open = read_verdict(self.store, self.names, job.mark) is None
+        return is_open and job.replaced.manifest == replaced.manifest
+
+    def _check_replaceable(self, at_work: AtWork, identity: Identity, allowed: bool) -> None:
         """Refuse to take the place of a job of another identity that is not over."""
-        if restart or force:
+        if allowed:
             return
         where = self.store.root + self.names.job
         if at_work.job is None:
@@ -188,7 +207,7 @@ class Output:
             raise DestinationError(
                 f"{store.root}{names.manifest}: was not written by this version of pairlift; move the directory, or choose another output"
             )
-        there = store.list("part-")
+        there = store.find("part-")
         lost = next((p for p in manifest.parts if p.path not in there or there[p.path].size != p.size), None)
         if lost is not None:
             size = f"{there[lost.path].size} bytes, expected {lost.size}" if lost.path in there else "missing"
@@ -236,7 +255,7 @@ class Output:
 
     def _refuse_strangers(self) -> None:
         """Refuse a directory or prefix that holds anything but a job's files, or parts of no job."""
-        names, listed = self.names, self.store.list()
+        names, listed = self.names, self.store.find()
         old = next((name for name in listed if OLD_PART.fullmatch(name) or name in (OLD_MANIFEST, OLD_REJECTS)), None)
         if old is not None:
             raise DestinationError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import dataclasses
 import hashlib
@@ -74,6 +73,10 @@ class BucketStore:
             )
         _probed.add(place)
 
+    def stat(self, name: str) -> Found | None:
+        """As `Store.stat`."""
+        return self.look(name)
+
     def look(self, name: str) -> Found | None:
         """Return what is known of an object; as `Store.look`."""
         from pairlift.storage.conditional import JOB, SHA256
@@ -109,8 +112,17 @@ class BucketStore:
                             raise
         return None
 
-    def list(self, prefix: str = "") -> dict[str, Found]:
-        """Return objects with their sizes and versions; as `Store.list`."""
+    def read_all(self, names: Iterable[str]) -> dict[str, bytes]:
+        """As `Store.read_all`, several at once: each takes a round trip."""
+        from pairlift.storage.s3 import CONNECTIONS
+
+        names = [*names]
+        with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="pairlift-read") as pool:
+            read = zip(names, pool.map(self.read, names), strict=True)
+            return {name: data for name, data in read if data is not None}
+
+    def find(self, prefix: str = "") -> dict[str, Found]:
+        """Return objects with their sizes and versions; as `Store.find`."""
         from pairlift.storage.s3 import s3_errors
 
         found = {}
@@ -125,13 +137,13 @@ class BucketStore:
                         found[name] = Found(size=int(each["Size"]), version=str(each["ETag"]))
         return dict(sorted(found.items()))
 
-    def find_altered(self, expected: Mapping[str, Stored]) -> builtins.list[str]:
+    def find_altered(self, expected: Mapping[str, Stored]) -> list[str]:
         """Return the names of altered objects, mostly by one listing; as `Store.find_altered`."""
         if len(expected) == 1:  # a listing may go through many others whose names begin so
             found = {name: found for name in expected if (found := self.look(name)) is not None}
         else:
             prefix = os.path.commonprefix([*expected])  # noqa: RUF071 (characters are meant: it is a prefix of keys)
-            found = self.list(prefix) if expected else {}
+            found = self.find(prefix) if expected else {}
         return [name for name, stored in expected.items() if not self._is_same(name, stored, found.get(name))]
 
     def remove(self, names: Iterable[str]) -> None:
@@ -153,6 +165,10 @@ class BucketStore:
 
         for name in names:
             abort_strays(self._at(name))
+
+    def __reduce__(self) -> tuple[type[BucketStore], tuple[S3Url]]:
+        """Go to another process by name: a client of S3 cannot."""
+        return BucketStore, (self._url,)
 
     def _at(self, name: str) -> S3Url:
         return dataclasses.replace(self._url, key=self._url.key + name)

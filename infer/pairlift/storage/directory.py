@@ -84,8 +84,8 @@ class DirectoryStore:
         """As `Store.read_all`."""
         return {name: data for name in names if (data := self.read(name)) is not None}
 
-    def list(self, prefix: str = "") -> dict[str, Found]:
-        """As `Store.list`."""
+    def find(self, prefix: str = "") -> dict[str, Found]:
+        """As `Store.find`."""
         found = {}
         for name in self.files.walk(prefix[: prefix.rfind("/") + 1]):
             if name.startswith(prefix):

@@ -9,7 +9,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Protocol
+from io import BufferedReader
+from typing import Protocol
 
 from pairlift.errors import DestinationError, StorageError
 from pairlift.storage.store import Stored, Write
@@ -177,7 +178,7 @@ class RealFiles:
         finally:
             os.close(descriptor)
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BufferedReader:
         """Open a file for reading."""
         with self._folder(name) as (folder, last):
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK

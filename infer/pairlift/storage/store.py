@@ -93,7 +93,7 @@ class Store(Protocol):
         """Return the bytes of those files that are there."""
         ...
 
-    def list(self, prefix: str = "") -> dict[str, Found]:
+    def find(self, prefix: str = "") -> dict[str, Found]:
         """Return the files whose names begin so, in order of name."""
         ...
 
