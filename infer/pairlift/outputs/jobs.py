@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Collection
 
 from pairlift import record
 from pairlift.errors import ChangedError, RecordError
 from pairlift.names import Names
 from pairlift.outputs.records import JobManifest, JobRecord, Verdict
-from pairlift.storage.store import Store, Write
+from pairlift.storage.store import Store, Stored, Write
 
+START_OVER = "start over with --restart"
 OLDER = "was left unfinished by another version of pairlift; finish it with that version, or start over with --restart"
 
 
@@ -88,22 +90,43 @@ def publish(store: Store, names: Names, job: JobRecord, manifest: JobManifest) -
     return found is not None and found.mark == job.mark
 
 
-def abandon(store: Store, names: Names, job: JobRecord) -> bool:
-    """Make sure that a job can never commit, so that its files may be removed; False if it has committed.
+class Fate(enum.Enum):
+    """What becomes of a job whose place another is to take."""
 
-    A job that is about to commit is helped to do so. One file or object is joined out of the parts before it gets its name,
-    so there the parts of any job may be removed.
+    COMMITTED = "its output is there"
+    DEAD = "it can never commit, and its files may be removed"
+    DOOMED = "its files are damaged, but a process of it may have looked at them before: they stay until another job has committed"
+
+
+def abandon(store: Store, names: Names, job: JobRecord) -> Fate:
+    """Make sure that a job can never commit, or help it to if it is about to.
+
+    One file or object is joined out of the parts before it gets its name, so there the parts of any job may be removed.
     """
     if not names.whole:
-        return True
+        return Fate.DEAD
     verdict = decide(store, names, job.mark, Verdict(manifest=None))
     if verdict.manifest is not None:
-        if publish(store, names, job, verdict.manifest):
-            clean_up(store, names, job.mark, verdict.dead)
-            return False
-        return True
+        return help_commit(store, names, job, verdict.manifest, verdict.dead)
     found = read_manifest(store, names)
-    return found is None or found.mark != job.mark
+    return Fate.DEAD if found is None or found.mark != job.mark else Fate.COMMITTED
+
+
+def help_commit(store: Store, names: Names, job: JobRecord, manifest: JobManifest, dead: Collection[str]) -> Fate:
+    """Bring a job to its end that has a verdict that it is committed, whose process may have died."""
+    there = read_manifest(store, names)
+    if (there is None or there.mark != job.mark) and find_altered(store, manifest):
+        return Fate.DOOMED
+    if not publish(store, names, job, manifest):
+        return Fate.DEAD
+    clean_up(store, names, job.mark, dead)
+    return Fate.COMMITTED
+
+
+def find_altered(store: Store, manifest: JobManifest) -> list[str]:
+    """Return the files of a manifest that are not as they were written."""
+    files = (*manifest.parts, *([manifest.rejects] if manifest.rejects else []))
+    return store.find_altered({file.path: Stored(size=file.size, sha256=file.sha256) for file in files})
 
 
 def find_marks(store: Store, names: Names) -> set[str]:

@@ -24,14 +24,17 @@ from typing import BinaryIO
 from pairlift import record
 from pairlift.counts import Tally
 from pairlift.digest import FileDigest, sha256_bytes
-from pairlift.errors import DestinationError, RecordError, StorageError
+from pairlift.errors import ChangedError, DestinationError, RecordError, StorageError
 from pairlift.formats.row import Writer
 from pairlift.formats.text import join_files
 from pairlift.names import Key, Names
 from pairlift.outputs.jobs import (
+    START_OVER,
+    Fate,
     abandon,
     clean_up,
     decide,
+    find_altered,
     find_marks,
     publish,
     read_job,
@@ -170,12 +173,17 @@ class Ledger:
         """Remove what was done of a job that cannot come to an end, unless another process has committed it."""
         if self._lock is not None:
             self._lock.check()
-            self._lock.clear()
-        elif abandon(self._store, self._names, self.job):
+            self._lock.clear(but=[self._names.job] if self._replaces else [])
+        elif abandon(self._store, self._names, self.job) is Fate.DEAD:
             verdict = self._names.verdict(self.job.mark)
             remove_jobs(self._store, self._names, [self.job.mark], but=[verdict])
-            if read_job(self._store, self._names).mark == self.job.mark:
+            if not self._replaces and read_job(self._store, self._names).mark == self.job.mark:
                 self._store.remove([self._names.job])
+
+    @property
+    def _replaces(self) -> bool:
+        """Whether a file is to be replaced: its manifest may have been already, and `job.json` alone says so."""
+        return not self._names.whole and self.job.replaced.output is not None
 
     @property
     def _shown(self) -> str:
@@ -193,16 +201,25 @@ class Ledger:
         verdict = decide(store, names, mark, Verdict(manifest=made, dead=dead))
         if verdict.manifest is None:
             raise DestinationError(f"{self._shown}: another process has started this job over; wait for it")
+        if verdict.manifest != made and find_altered(store, verdict.manifest):
+            raise ChangedError(f"{self._shown}: another process was about to commit other parts, which are damaged; {START_OVER}")
         if not publish(store, names, self.job, verdict.manifest):
             raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
         self._dead = verdict.dead
-        there = store.find("part-")
-        lost = [part.path for part in verdict.manifest.parts if part.path not in there]
-        if lost:
-            raise StorageError(
-                f"{store.root}{lost[0]}: was removed while the job was committed; remove the output and run the same command again"
-            )
+        self._check_published(verdict.manifest)
         return verdict.manifest
+
+    def _check_published(self, manifest: JobManifest) -> None:
+        """Take the manifest back if somebody has removed parts while the job was committed."""
+        there = self._store.find("part-")
+        lost = [part.path for part in manifest.parts if part.path not in there]
+        if lost:
+            found = read_manifest(self._store, self._names)
+            if found is not None and found.mark == manifest.mark:
+                self._store.remove([self._names.manifest])
+            raise StorageError(
+                f"{self._store.root}{lost[0]}: was removed while the job was committed; run the same command again"
+            )
 
     def _commit_file(self, writer: Writer, labels: tuple[str, ...], last_run: LastRun) -> JobManifest:
         made: list[JobManifest] = []

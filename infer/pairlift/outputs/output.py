@@ -10,7 +10,7 @@ from pairlift import record
 from pairlift.errors import ChangedError, DestinationError
 from pairlift.identity import Identity
 from pairlift.names import OLD_MANIFEST, OLD_PART, OLD_REJECTS, Names, draw_mark
-from pairlift.outputs.jobs import OLDER, AtWork, abandon, clean_up, publish, read_job, read_manifest, read_verdict, remove_jobs, writing
+from pairlift.outputs.jobs import OLDER, AtWork, Fate, abandon, clean_up, help_commit, read_job, read_manifest, read_verdict, remove_jobs, writing
 from pairlift.outputs.ledger import Ledger
 from pairlift.outputs.lock import Lock, hold
 from pairlift.outputs.records import JobManifest, JobRecord, Replaced
@@ -65,8 +65,8 @@ class Output:
         if job is None:
             return
         verdict = read_verdict(self.store, self.names, job.mark)
-        if verdict is not None and verdict.manifest is not None and publish(self.store, self.names, job, verdict.manifest):
-            clean_up(self.store, self.names, job.mark, verdict.dead)
+        if verdict is not None and verdict.manifest is not None:
+            help_commit(self.store, self.names, job, verdict.manifest, verdict.dead)
 
     def clean(self, manifest: JobManifest) -> None:
         """Remove what a process that died after the commit has left."""
@@ -131,9 +131,11 @@ class Output:
                 if store.swap(names.job, writing(record.dump(renewed)), renewed.mark, at_work.version):
                     return Ledger(store, names, renewed, lock)
                 continue
+            fate = Fate.DEAD
             if at_work.version is not None:
                 self._check_replaceable(at_work, identity, restart or force)
-                if at_work.job is not None and not abandon(store, names, at_work.job):
+                fate = abandon(store, names, at_work.job) if at_work.job else fate
+                if fate is Fate.COMMITTED:
                     continue
             if lock is not None:
                 if lock.older and not (restart or force):
@@ -146,7 +148,7 @@ class Output:
                 continue
             if at_work.version is None:
                 store.probe(names.job, data, job.mark)
-            elif at_work.mark is not None:
+            elif at_work.mark is not None and fate is Fate.DEAD:
                 remove_jobs(store, names, [at_work.mark], but=[names.verdict(at_work.mark)])
             return Ledger(store, names, job, lock, fresh=True)
 
@@ -165,7 +167,9 @@ class Output:
             return False
         if not self.names.whole:
             return True
-        is_open = read_verdict(self.store, self.names, job.mark) is None
+        verdict = read_verdict(self.store, self.names, job.mark)
+        # One that is to be committed, and is not after the look above, has damaged chunks, which are done again.
+        is_open = verdict is None or verdict.manifest is not None
         return is_open and job.replaced.manifest == replaced.manifest
 
     def _check_replaceable(self, at_work: AtWork, identity: Identity, allowed: bool) -> None:
