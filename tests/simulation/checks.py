@@ -9,7 +9,7 @@ from pairlift.digest import sha256_bytes
 from pairlift.errors import RecordError
 from pairlift.names import Names
 from pairlift.outputs.records import JobManifest
-from simulation.jobs import HEADER, NAMES, expected_chunks
+from simulation.jobs import HEADER, NAMES, VARIANTS, SimulatedInput, expected_chunks
 from simulation.storage import Disk
 from simulation.world import Process, ViolationError, World
 
@@ -45,8 +45,8 @@ def job_of(manifest: JobManifest) -> Job:
 class Checks:
     """Watches the storage of one output."""
 
-    def __init__(self, kind: str, world: World, disk: Disk) -> None:
-        self._world, self._disk = world, disk
+    def __init__(self, kind: str, world: World, disk: Disk, source: SimulatedInput) -> None:
+        self._world, self._disk, self._source = world, disk, source
         self._names: Names = NAMES[kind]
         self._committed: Job | None = None  # the output that is there, if it is
         self._parts: dict[str, str] = {}  # its parts by name, with their digests
@@ -85,24 +85,18 @@ class Checks:
             raise ViolationError(f"the committed output was removed: {name}")
         if data == b"":
             return  # a file that is being made is not under this name
-        made = job_of(manifest) if self._names.whole and (manifest := load_manifest(data)) else None
         job = self._check_parts(data) if self._names.whole else self._check_file(data)
-        assert made in (None, job)
         if self._committed is not None and not (process and process.facts["command"].force):
             raise ViolationError(f"{process.name if process else 'nobody'} replaced a committed output without --force")
         self._committed = None if self._lying else job
         self._keep_time()
 
     def _check_file(self, data: bytes) -> Job:
-        manifest = load_manifest(self._data(self._names.manifest))
-        if manifest is None:
-            raise ViolationError("an output without a manifest")
-        job = job_of(manifest)
-        if data != expected_file(job):
-            raise ViolationError(f"the output is not that of an uninterrupted run of {job}: {data!r}")
-        if self._data(self._names.rejects("")) != expected_rejects(job):
-            raise ViolationError("the rejects are not those of an uninterrupted run")
-        return job
+        for version in range(1, self._source.version + 1):
+            for variant in VARIANTS:
+                if data == expected_file((version, variant)):
+                    return version, variant
+        raise ViolationError(f"the output is not that of an uninterrupted run: {data!r}")
 
     def _check_parts(self, data: bytes) -> Job:
         manifest = load_manifest(data)
@@ -127,8 +121,6 @@ class Checks:
     def _check_beside(self, process: Process | None, name: str, data: bytes | None) -> None:
         """Hold what stands beside a committed file to it: only who is about to replace the file may replace that."""
         assert self._committed is not None
-        if process is not None and process.facts["command"].force:
-            return
         if name == self._names.manifest:
             manifest = load_manifest(data or b"")
             same = manifest is not None and job_of(manifest) == self._committed
@@ -169,8 +161,15 @@ class Checks:
                 raise ViolationError(f"{name} is left")
 
     def _keep_time(self) -> None:
-        if self._committed is not None:
-            self._last_whole[self._committed] = self._world.steps
+        job = self._committed
+        if job is None:
+            return
+        if not self._names.whole:  # a file is whole when all that goes with it is there
+            manifest = load_manifest(self._data(self._names.manifest))
+            rejects = self._data(self._names.rejects(""))
+            if manifest is None or job_of(manifest) != job or rejects != expected_rejects(job):
+                return
+        self._last_whole[job] = self._world.steps
 
     def _data(self, name: str) -> bytes:
         node = self._disk.nodes.get(name)

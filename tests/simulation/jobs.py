@@ -31,6 +31,7 @@ from simulation.world import Process, World
 CHUNKS = 4  # each of ROWS rows; the second has a rejected row, and of the third all are rejected
 ROWS = 2
 HEADER = b"header\n"
+VARIANTS = ("fp32", "int8", "last")
 NAMES = {
     "file": Names(output="out.csv"),
     "directory": Names(suffix=".csv"),

@@ -45,7 +45,7 @@ class Schedule:
         self.disk = Disk()
         self.kind = KINDS[seed % len(KINDS)]
         self.source = SimulatedInput(self.world)
-        self.checks = Checks(self.kind, self.world, self.disk)
+        self.checks = Checks(self.kind, self.world, self.disk, self.source)
         self.starts = 0
 
     def run(self) -> None:
@@ -126,7 +126,7 @@ class Schedule:
         """Change a byte of a chunk that is done, and not yet committed, while no process is committing."""
         if any(p.facts.get("committing") for p in self.world.processes if not p.dead and p.code is None):
             return
-        parts = [n for n in sorted(self.disk.nodes) if n.endswith((".part", ".csv")) and n not in self.checks.committed_names()]
+        parts = [n for n in sorted(self.disk.nodes) if n.endswith((".part", ".csv", ".rejects")) and n not in self.checks.committed_names()]
         if parts:
             name = self.world.random.choice(parts)
             self.world.note(f"{name} is damaged")

@@ -10,7 +10,7 @@ from pairlift import record
 from pairlift.errors import ChangedError, RecordError
 from pairlift.names import Names
 from pairlift.outputs.records import JobManifest, JobRecord, Verdict
-from pairlift.storage.store import Store, Stored, Write
+from pairlift.storage.store import Found, Store, Stored, Write
 
 START_OVER = "start over with --restart"
 OLDER = "was left unfinished by another version of pairlift; finish it with that version, or start over with --restart"
@@ -77,6 +77,26 @@ def decide(store: Store, names: Names, mark: str, verdict: Verdict) -> Verdict:
         found = read_verdict(store, names, mark)
         if found is not None:
             return found
+
+
+def prepare(store: Store, names: Names, mark: str, manifest: JobManifest) -> JobManifest:
+    """Write down the manifest of one file or object that is about to get its name; return that of a twin which has done so."""
+    data = record.dump(Verdict(manifest=manifest))
+    while not store.create(names.verdict(mark), data, mark):
+        found = store.stat(names.verdict(mark))
+        before = read_verdict(store, names, mark)
+        if before is not None and before.manifest is not None and before.manifest.output_sha256 == manifest.output_sha256:
+            return before.manifest
+        if found is not None and store.swap(names.verdict(mark), writing(data), mark, found.version):
+            break
+    return manifest
+
+
+def is_of(found: Found | None, manifest: JobManifest) -> bool:
+    """Return whether a file is the output that a manifest speaks of: by its mark, or, where files have none, by its bytes."""
+    if found is None or found.size != manifest.output_size:
+        return False
+    return found.mark == manifest.mark if found.mark is not None else found.sha256 == manifest.output_sha256
 
 
 def publish(store: Store, names: Names, job: JobRecord, manifest: JobManifest) -> bool:

@@ -8,7 +8,8 @@ Any number of processes may work at one output, and any of them may be suspended
 * A chunk is done when its receipt is there, which is written once, after its files. A receipt whose files are not as it says
   counts for nothing, and its chunk is done again.
 * The commit replaces one file, and only the version of it that was there when the job began: the manifest of an output of
-  parts, or the output itself, after its manifest. So of several jobs one commits, and the others find it.
+  parts, or the output itself. So of several jobs one commits, and the others find it. The rejected rows and the manifest of one
+  file follow it; whoever finds that they have not puts them there, for the manifest was written down before.
 * The parts of a job are removed only when it can never commit: after another job has committed, or after a verdict, which is
   written once, says that it is abandoned. A job that has a verdict that it is committed is helped by whoever finds it.
 """
@@ -35,6 +36,8 @@ from pairlift.outputs.jobs import (
     clean_up,
     decide,
     find_altered,
+    is_of,
+    prepare,
     find_marks,
     publish,
     read_job,
@@ -73,7 +76,9 @@ class Ledger:
         fresh: Whether this process has begun the job.
     """
 
-    def __init__(self, store: Store, names: Names, job: JobRecord, lock: Lock | None = None, fresh: bool = False) -> None:
+    def __init__(
+        self, store: Store, names: Names, job: JobRecord, lock: Lock | None = None, *, fresh: bool = False, committed: bool = False
+    ) -> None:
         """Take up a job, with what earlier processes have done of it.
 
         Args:
@@ -81,6 +86,7 @@ class Ledger:
             job: The job.
             lock: Of a local file, which one process makes.
             fresh: Whether this process has begun the job.
+            committed: Whether its output is there, so that its chunks are of no matter any more.
         """
         self.job, self._store, self._names, self._lock = job, store, names, lock
         self.fresh = fresh
@@ -89,7 +95,8 @@ class Ledger:
         self.tally = Tally()
         self.redone = 0
         self.update()
-        self._verify()
+        if not committed:
+            self._verify()
 
     @property
     def keeper(self) -> Keeper:
@@ -173,17 +180,12 @@ class Ledger:
         """Remove what was done of a job that cannot come to an end, unless another process has committed it."""
         if self._lock is not None:
             self._lock.check()
-            self._lock.clear(but=[self._names.job] if self._replaces else [])
+            self._lock.clear()
         elif abandon(self._store, self._names, self.job) is Fate.DEAD:
             verdict = self._names.verdict(self.job.mark)
             remove_jobs(self._store, self._names, [self.job.mark], but=[verdict])
-            if not self._replaces and read_job(self._store, self._names).mark == self.job.mark:
+            if read_job(self._store, self._names).mark == self.job.mark:
                 self._store.remove([self._names.job])
-
-    @property
-    def _replaces(self) -> bool:
-        """Whether a file is to be replaced: its manifest may have been already, and `job.json` alone says so."""
-        return not self._names.whole and self.job.replaced.output is not None
 
     @property
     def _shown(self) -> str:
@@ -228,28 +230,33 @@ class Ledger:
 
         def ready(stored: Stored) -> None:
             found = FileDigest(path=self._names.output, size=stored.size, sha256=stored.sha256)
+            manifest = self._describe(labels, last_run, (found,), rejects)
+            made.append(prepare(self._store, self._names, self.job.mark, manifest))
             if self._lock is not None:
                 self._lock.check()
-            made.append(self._put_manifest(self._describe(labels, last_run, (found,), rejects)))
-            self._put_rejects(rejects, self.job.replaced.rejects)
 
         def write(file: BinaryIO) -> None:
             writer.join(self._open(lambda receipt: receipt.part, self._names.part), file)
 
         name, mark = self._names.output, self.job.mark
-        if self._store.swap(name, write, mark, self.job.replaced.output, ready) is None:
+        done = self._store.swap(name, write, mark, self.job.replaced.output, ready) is not None
+        if not done and not is_of(self._store.look(name), made[0]):
             raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
+        self.put_beside(made[0])
         return made[0]
 
-    def _put_manifest(self, manifest: JobManifest) -> JobManifest:
-        """Write the manifest of one file or object, and return that of this job: its own, or that of a twin's."""
+    def put_beside(self, manifest: JobManifest) -> None:
+        """Write the rejected rows and the manifest of one file or object, which is there; the manifest last.
+
+        They replace what was there when the job began, and nothing that another job has written since.
+        """
+        self._put_rejects(manifest.rejects, self.job.replaced.rejects)
         store, names = self._store, self._names
-        if store.swap(names.manifest, writing(record.dump(manifest)), manifest.mark, self.job.replaced.manifest):
-            return manifest
-        found = read_manifest(store, names)
-        if found is None or found.mark != manifest.mark:
-            raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
-        return found
+        data = writing(record.dump(manifest))
+        if store.swap(names.manifest, data, manifest.mark, self.job.replaced.manifest) is None:
+            found = read_manifest(store, names)
+            if found is None or found.mark != manifest.mark:
+                raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
 
     def _measure_rejects(self) -> FileDigest | None:
         """Return what the file of the rejected rows will be, or None if there are none."""
@@ -275,7 +282,11 @@ class Ledger:
         def write(file: BinaryIO) -> None:
             join_files(self._open(lambda receipt: receipt.rejects, self._names.rejected), file)
 
-        if store.swap(name, write, mark, expected) is None:
+        def ready(stored: Stored) -> None:
+            if stored.sha256 != rejects.sha256:
+                raise DestinationError(f"{store.root}{name}: the rejected rows of this output are damaged; remove the output")
+
+        if store.swap(name, write, mark, expected, ready) is None:
             found = store.look(name)
             if found is None or found.sha256 != rejects.sha256:
                 raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")

@@ -10,8 +10,8 @@ from pairlift import record
 from pairlift.errors import ChangedError, DestinationError
 from pairlift.identity import Identity
 from pairlift.names import OLD_MANIFEST, OLD_PART, OLD_REJECTS, Names, draw_mark
-from pairlift.outputs.jobs import OLDER, AtWork, Fate, abandon, clean_up, help_commit, read_job, read_manifest, read_verdict, remove_jobs, writing
-from pairlift.outputs.ledger import Ledger
+from pairlift.outputs.jobs import OLDER, AtWork, Fate, abandon, clean_up, help_commit, is_of, read_job, read_manifest, read_verdict, remove_jobs, writing
+from pairlift.outputs.ledger import DamagedError, Ledger
 from pairlift.outputs.lock import Lock, hold
 from pairlift.outputs.records import JobManifest, JobRecord, Replaced
 from pairlift.storage.directory import DirectoryStore
@@ -30,6 +30,7 @@ class Output:
 
     def __init__(self, name: str, store: Store, names: Names) -> None:
         self.name, self.store, self.names = name, store, names
+        self._lock: Lock | None = None
 
     @property
     def locked(self) -> bool:
@@ -46,7 +47,7 @@ class Output:
         Raises:
             DestinationError: There is something else, or an output that was altered.
         """
-        manifest = self._find_parts() if self.names.whole else self._find_file(force)
+        manifest = self._find_parts() if self.names.whole else self._find_file()
         if manifest is None:
             return None
         if identity.is_stream:
@@ -60,13 +61,28 @@ class Output:
         raise DestinationError(f"{self.name}: exists, made by another job: {changed}; {ADVICE}")
 
     def settle(self) -> None:
-        """Bring to its end what a process that died had decided: give a committed job its manifest, and clean up after it."""
-        job = read_job(self.store, self.names).job if self.names.whole else None
-        if job is None:
+        """Bring to its end what a process that died had decided: what follows the commit of a file, the manifest of parts."""
+        if not self.locked or self._lock is not None:
+            self._settle()
+        elif self.store.stat(self.names.job) is not None:
+            with self._hold():
+                self._settle()
+
+    def _settle(self) -> None:
+        store, names = self.store, self.names
+        job = read_job(store, names).job
+        verdict = read_verdict(store, names, job.mark) if job else None
+        if job is None or verdict is None or verdict.manifest is None:
             return
-        verdict = read_verdict(self.store, self.names, job.mark)
-        if verdict is not None and verdict.manifest is not None:
-            help_commit(self.store, self.names, job, verdict.manifest, verdict.dead)
+        if names.whole:
+            help_commit(store, names, job, verdict.manifest, verdict.dead)
+            return
+        manifest = read_manifest(store, names)
+        if (manifest is None or manifest.mark != job.mark) and is_of(store.look(names.output), verdict.manifest):
+            try:
+                Ledger(store, names, job, self._lock, committed=True).put_beside(verdict.manifest)
+            except DamagedError as error:
+                raise DestinationError(f"{self.name}: the rejected rows of this output are damaged; remove it") from error
 
     def clean(self, manifest: JobManifest) -> None:
         """Remove what a process that died after the commit has left."""
@@ -101,23 +117,23 @@ class Output:
             folders = ("", "_pairlift/", self.names.folder) if self.names.whole else (self.names.folder,)
             for folder in folders:
                 self.store.files.check_owner(folder)
-        with self._hold() if self.locked else contextlib.nullcontext() as lock:
-            begun = self._begin(identity, restart, force, resumable, lock)
-            if begun is not None:
-                yield begun
-                return
-            if lock is not None:
-                lock.clear()
-            yield None
+        with self._hold() if self.locked else contextlib.nullcontext():
+            ledger = self._begin(identity, restart, force, resumable)
+            if ledger is None and self._lock is not None:
+                self._lock.clear()
+            yield ledger
 
-    def _hold(self) -> contextlib.AbstractContextManager[Lock]:
+    @contextlib.contextmanager
+    def _hold(self) -> Iterator[Lock]:
         assert isinstance(self.store, DirectoryStore)
-        return hold(self.store, self.names)
+        with hold(self.store, self.names) as self._lock:
+            try:
+                yield self._lock
+            finally:
+                self._lock = None
 
-    def _begin(
-        self, identity: Identity, restart: bool, force: bool, resumable: bool, lock: Lock | None
-    ) -> Ledger | None:
-        store, names = self.store, self.names
+    def _begin(self, identity: Identity, restart: bool, force: bool, resumable: bool) -> Ledger | None:
+        store, names, lock = self.store, self.names, self._lock
         while True:
             self.settle()
             replaced = self._look_at_replaced(force)  # before the look at what is there: what comes after it is not replaced
@@ -218,29 +234,29 @@ class Output:
             raise self._altered(f"{lost.path}: {size}")
         return manifest
 
-    def _find_file(self, force: bool) -> JobManifest | None:
-        store, names = self.store, self.names
-        found = store.stat(names.output)
-        manifest = read_manifest(store, names)
-        if found is None:
+    def _find_file(self) -> JobManifest | None:
+        problem = self._see_file()
+        if problem:  # a process may be about to write the manifest, or have died before it did
+            self.settle()
+            problem = self._see_file()
+        if problem:
+            raise DestinationError(f"{self.name}: {problem}; remove it, or choose another name")
+        manifest = read_manifest(self.store, self.names)
+        if self.store.stat(self.names.output) is None:
             self._refuse_beside(manifest)
             return None
-        at_work = read_job(store, names).job
-        if at_work is not None and at_work.replaced.output == found.version:
-            if force:
-                return None
-            raise DestinationError(f"{self.name}: exists, and an unfinished job was to replace it; add --force to go on with that")
-        if manifest is None:
-            raise DestinationError(f"{self.name}: exists and was not made by pairlift; remove it, or choose another name")
-        if found.size != manifest.output_size:
-            raise self._altered(f"{found.size} bytes, expected {manifest.output_size}")
-        looked = store.look(names.output)
-        same = looked is not None and (
-            looked.mark == manifest.mark if looked.mark is not None else looked.sha256 == manifest.output_sha256
-        )
-        if not same:
-            raise self._altered("other bytes" if looked and looked.mark is None else "another object")
         return manifest
+
+    def _see_file(self) -> str:
+        """Return what is wrong with the file that is there, or nothing."""
+        found, manifest = self.store.stat(self.names.output), read_manifest(self.store, self.names)
+        if found is None:
+            return ""
+        if manifest is None:
+            return "exists and was not made by pairlift"
+        if found.size != manifest.output_size:
+            return f"exists, altered since it was made ({found.size} bytes, expected {manifest.output_size})"
+        return "" if is_of(self.store.look(self.names.output), manifest) else "exists, altered since it was made (other bytes)"
 
     def _altered(self, what: str) -> DestinationError:
         return DestinationError(
