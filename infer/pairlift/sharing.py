@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from pairlift.durable_plan import DurablePlan
+from pairlift.durable_plan import open_plan
 from pairlift.errors import UsageError
 from pairlift.inputs import common_folder
 from pairlift.local_engine import run_here
@@ -98,7 +98,7 @@ class Share:
         opened.check_headers()
         task = describe_task(opened, ledger)
         inputs = tuple(dataclasses.replace(each, name=locate(each.name)) for each in opened.inputs)
-        plan = DurablePlan(ledger.keeper, inputs, opened.found, opened.options.chunk_rows)
+        plan = open_plan(ledger.keeper, inputs, opened.found, opened.options.chunk_rows)
         rejected, resumed, done, started = Counter[str](), ledger.tally.rows, 0, time.monotonic()
         with noted_signals() as signals, contextlib.closing(Worker(scorer, task)) as worker:
             for descriptor in share_out(self, plan, ledger):

@@ -86,7 +86,8 @@ class Checks:
         if data == b"":
             return  # a file that is being made is not under this name
         job = self._check_parts(data) if self._names.whole else self._check_file(data)
-        if self._committed is not None and not (process and process.facts["command"].force):
+        forced = any(p.facts["command"].force for p in self._world.processes if p.facts.get("identity") == job)
+        if self._committed is not None and not forced:  # whoever helps the job of another to its end does it in its name
             raise ViolationError(f"{process.name if process else 'nobody'} replaced a committed output without --force")
         self._committed = None if self._lying else job
         self._keep_time()

@@ -11,15 +11,17 @@ from typing import Any, BinaryIO
 from pairlift.carry import carry_out
 from pairlift.counts import Tally
 from pairlift.digest import sha256_bytes
+from pairlift.durable_plan import DurablePlan
 from pairlift.errors import ChangedError, InputError, PairliftError, Stopped
 from pairlift.formats.lines import LineReader
-from pairlift.formats.row import Written
+from pairlift.formats.row import Place, Written
 from pairlift.identity import Identity
 from pairlift.inputs import Input
 from pairlift.names import Key, Names
 from pairlift.outputs.ledger import Ledger
 from pairlift.outputs.output import Output
 from pairlift.outputs.records import Chunk, LastRun
+from pairlift.plan import Descriptor, Span
 from pairlift.rejects import MostRejects
 from pairlift.sharing import Share, share_out
 from pairlift.staging import storage_errors
@@ -139,25 +141,12 @@ def identify(version: int, variant: str) -> Identity:
     )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class Planned:
-    """A chunk of the plan."""
-
-    key: Key
-    rows: int = ROWS
-
-
-class SimulatedPlan:
-    """A plan that is complete."""
-
-    complete = True
-    chunks = [Planned(Key(0, first)) for first in range(0, CHUNKS * ROWS, ROWS)]  # noqa: RUF012 (never changed)
-
-    def update(self) -> bool:
-        return False
-
-    def finish(self) -> Iterator[Planned]:
-        return iter(())
+def plan_chunks(after: Key) -> Iterator[Descriptor]:
+    """Yield the chunks of the plan."""
+    span = Span(input="in.csv", stamp=Stamp(), place=Place(row=0), rows=ROWS, end=None)
+    for first in range(0, CHUNKS * ROWS, ROWS):
+        if first > after.row:
+            yield Descriptor(lot=0, row=first, spans=(span,))
 
 
 class SimulatedWork:
@@ -186,7 +175,8 @@ class SimulatedWork:
         self._process.facts["mark"] = ledger.job.mark
         self._process.facts.setdefault("found", frozenset(ledger.receipts))
         if self._command.share and not ledger.one_process:
-            for planned in share_out(self._command.share, SimulatedPlan(), ledger, self._source.world.pause, lambda: 0.0):
+            plan = DurablePlan(ledger.keeper, 1, plan_chunks)
+            for planned in share_out(self._command.share, plan, ledger, self._source.world.pause, lambda: 0.0):
                 self._keep(ledger, planned.key, self._read()[planned.key.row // ROWS])
         else:
             for i, rows in enumerate(self._read()):

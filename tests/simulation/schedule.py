@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from pairlift import names, record
+from pairlift import durable_plan, names, record
 from pairlift.sharing import Share
 from pairlift.storage import directory
 from simulation.checks import Checks
@@ -55,7 +55,7 @@ class Schedule:
             switch=draw.choice((0.02, 0.1, 0.3)), kill=draw.choice((0.0, 0.01, 0.04)), fail=draw.choice((0.0, 0.0, 0.02)),
             lost=draw.choice((0.0, 0.0, 0.02)),
         )  # fmt: skip
-        self.plan = draw.choice(("same", "same", "mixed", "shared"))
+        self.plan = draw.choice(("same", "replaced", "mixed", "shared"))
         for _ in range(draw.randint(1, 4)):
             self.start(asleep=draw.choice((0, 0, 10, 30)))
         for _ in range(draw.randint(2, MOST_STARTS)):
@@ -82,7 +82,7 @@ class Schedule:
         draw = self.world.random
         if self.plan == "shared":
             return Command(share=Share(draw.randrange(3), 3))
-        if self.plan == "same" or draw.random() < 0.4:
+        if self.plan in ("same", "replaced") or draw.random() < 0.4:
             return Command(force=draw.random() < 0.1)
         return Command(
             variant=draw.choice(("fp32", "int8")), restart=draw.random() < 0.3, force=draw.random() < 0.5,
@@ -100,7 +100,7 @@ class Schedule:
             draw.choice(living).asleep = draw.randint(20, 200)
         elif what < 0.75 and living:
             self.kill(draw.choice(living))
-        elif what < 0.85 and self.plan == "mixed":
+        elif what < 0.85 and self.plan in ("mixed", "replaced"):
             self.world.note("the input is replaced")
             self.source.replace()
         elif what < 0.93 and self.plan == "mixed":
@@ -181,4 +181,5 @@ def fixed_marks(seed: int) -> Iterator[None]:
         patch.setattr(names, "uuid4", uuid4)
         patch.setattr(directory, "uuid4", uuid4)
         patch.setattr(record, "load", load)
+        patch.setattr(durable_plan, "PIECE_CHUNKS", 2)
         yield

@@ -7,11 +7,12 @@ import enum
 from collections.abc import Collection
 
 from pairlift import record
-from pairlift.errors import ChangedError, RecordError
+from pairlift.errors import ChangedError, DestinationError, RecordError
 from pairlift.names import Names
 from pairlift.outputs.records import JobManifest, JobRecord, Verdict
 from pairlift.storage.store import Found, Store, Stored, Write
 
+STARTED_OVER = "another process has started this job over; wait for it"
 START_OVER = "start over with --restart"
 OLDER = "was left unfinished by another version of pairlift; finish it with that version, or start over with --restart"
 
@@ -79,17 +80,22 @@ def decide(store: Store, names: Names, mark: str, verdict: Verdict) -> Verdict:
             return found
 
 
-def prepare(store: Store, names: Names, mark: str, manifest: JobManifest) -> JobManifest:
-    """Write down the manifest of one file or object that is about to get its name; return that of a twin which has done so."""
-    data = record.dump(Verdict(manifest=manifest))
-    while not store.create(names.verdict(mark), data, mark):
-        found = store.stat(names.verdict(mark))
-        before = read_verdict(store, names, mark)
-        if before is not None and before.manifest is not None and before.manifest.output_sha256 == manifest.output_sha256:
-            return before.manifest
-        if found is not None and store.swap(names.verdict(mark), writing(data), mark, found.version):
-            break
-    return manifest
+def prepare(store: Store, names: Names, job: JobRecord, manifest: JobManifest) -> JobManifest:
+    """Decide that a job of one file is about to commit, and return its manifest: this one, or that of a twin.
+
+    Raises:
+        DestinationError: The job was abandoned.
+    """
+    verdict = Verdict(manifest=manifest, replaced=job.replaced)
+    while True:
+        found = decide(store, names, job.mark, verdict)
+        if found.manifest is None:
+            raise DestinationError(f"{store.root}{names.output}: {STARTED_OVER}")
+        if (found.manifest.output_sha256, found.replaced) == (manifest.output_sha256, job.replaced):
+            return found.manifest
+        there = store.stat(names.verdict(job.mark))  # chunks were done again, on another processor
+        if there is not None:
+            store.swap(names.verdict(job.mark), writing(record.dump(verdict)), job.mark, there.version)
 
 
 def is_of(found: Found | None, manifest: JobManifest) -> bool:
@@ -115,31 +121,28 @@ class Fate(enum.Enum):
 
     COMMITTED = "its output is there"
     DEAD = "it can never commit, and its files may be removed"
-    DOOMED = "its files are damaged, but a process of it may have looked at them before: they stay until another job has committed"
+    DOOMED = "a process of it may be about to commit, and nobody can help: its files stay until another job has committed"
 
 
 def abandon(store: Store, names: Names, job: JobRecord) -> Fate:
-    """Make sure that a job can never commit, or help it to if it is about to.
-
-    One file or object is joined out of the parts before it gets its name, so there the parts of any job may be removed.
-    """
-    if not names.whole:
-        return Fate.DEAD
+    """Make sure that a job can never commit, or help it to if it is about to."""
     verdict = decide(store, names, job.mark, Verdict(manifest=None))
     if verdict.manifest is not None:
-        return help_commit(store, names, job, verdict.manifest, verdict.dead)
+        return help_commit(store, names, job, verdict) if names.whole else Fate.DOOMED
     found = read_manifest(store, names)
     return Fate.DEAD if found is None or found.mark != job.mark else Fate.COMMITTED
 
 
-def help_commit(store: Store, names: Names, job: JobRecord, manifest: JobManifest, dead: Collection[str]) -> Fate:
-    """Bring a job to its end that has a verdict that it is committed, whose process may have died."""
+def help_commit(store: Store, names: Names, job: JobRecord, verdict: Verdict) -> Fate:
+    """Bring a job of parts to its end that has a verdict that it is committed, whose process may have died."""
+    manifest = verdict.manifest
+    assert manifest is not None
     there = read_manifest(store, names)
     if (there is None or there.mark != job.mark) and find_altered(store, manifest):
         return Fate.DOOMED
     if not publish(store, names, job, manifest):
         return Fate.DEAD
-    clean_up(store, names, job.mark, dead)
+    clean_up(store, names, job.mark, verdict.dead)
     return Fate.COMMITTED
 
 

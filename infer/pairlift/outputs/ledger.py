@@ -31,6 +31,7 @@ from pairlift.formats.text import join_files
 from pairlift.names import Key, Names
 from pairlift.outputs.jobs import (
     START_OVER,
+    STARTED_OVER,
     Fate,
     abandon,
     clean_up,
@@ -200,9 +201,9 @@ class Ledger:
         self._put_rejects(rejects, None)
         made = self._describe(labels, last_run, self._describe_parts(), rejects)
         dead = tuple(sorted(find_marks(store, names) - {mark}))
-        verdict = decide(store, names, mark, Verdict(manifest=made, dead=dead))
+        verdict = decide(store, names, mark, Verdict(manifest=made, dead=dead, replaced=self.job.replaced))
         if verdict.manifest is None:
-            raise DestinationError(f"{self._shown}: another process has started this job over; wait for it")
+            raise DestinationError(f"{self._shown}: {STARTED_OVER}")
         if verdict.manifest != made and find_altered(store, verdict.manifest):
             raise ChangedError(f"{self._shown}: another process was about to commit other parts, which are damaged; {START_OVER}")
         if not publish(store, names, self.job, verdict.manifest):
@@ -231,7 +232,7 @@ class Ledger:
         def ready(stored: Stored) -> None:
             found = FileDigest(path=self._names.output, size=stored.size, sha256=stored.sha256)
             manifest = self._describe(labels, last_run, (found,), rejects)
-            made.append(prepare(self._store, self._names, self.job.mark, manifest))
+            made.append(prepare(self._store, self._names, self.job, manifest))
             if self._lock is not None:
                 self._lock.check()
 

@@ -13,7 +13,7 @@ from pairlift.names import OLD_MANIFEST, OLD_PART, OLD_REJECTS, Names, draw_mark
 from pairlift.outputs.jobs import OLDER, AtWork, Fate, abandon, clean_up, help_commit, is_of, read_job, read_manifest, read_verdict, remove_jobs, writing
 from pairlift.outputs.ledger import DamagedError, Ledger
 from pairlift.outputs.lock import Lock, hold
-from pairlift.outputs.records import JobManifest, JobRecord, Replaced
+from pairlift.outputs.records import JobManifest, JobRecord, Replaced, Verdict
 from pairlift.storage.directory import DirectoryStore
 from pairlift.storage.store import Store
 
@@ -71,18 +71,27 @@ class Output:
     def _settle(self) -> None:
         store, names = self.store, self.names
         job = read_job(store, names).job
-        verdict = read_verdict(store, names, job.mark) if job else None
-        if job is None or verdict is None or verdict.manifest is None:
-            return
         if names.whole:
-            help_commit(store, names, job, verdict.manifest, verdict.dead)
+            verdict = read_verdict(store, names, job.mark) if job else None
+            if job is not None and verdict is not None and verdict.manifest is not None:
+                help_commit(store, names, job, verdict)
             return
-        manifest = read_manifest(store, names)
-        if (manifest is None or manifest.mark != job.mark) and is_of(store.look(names.output), verdict.manifest):
-            try:
-                Ledger(store, names, job, self._lock, committed=True).put_beside(verdict.manifest)
-            except DamagedError as error:
-                raise DestinationError(f"{self.name}: the rejected rows of this output are damaged; remove it") from error
+        found, manifest = store.look(names.output), read_manifest(store, names)
+        mark = found.mark if found is not None and found.mark is not None else job.mark if job else ""
+        verdict = read_verdict(store, names, mark) if mark else None
+        if verdict is None or verdict.manifest is None or not is_of(found, verdict.manifest):
+            return
+        if manifest is None or manifest.mark != mark:
+            self._put_beside(verdict)
+
+    def _put_beside(self, verdict: Verdict) -> None:
+        """Put the rejected rows and the manifest of a committed file beside it."""
+        assert verdict.manifest is not None
+        job = JobRecord(mark=verdict.manifest.mark, identity=verdict.manifest.job, replaced=verdict.replaced)
+        try:
+            Ledger(self.store, self.names, job, self._lock, committed=True).put_beside(verdict.manifest)
+        except DamagedError as error:
+            raise DestinationError(f"{self.name}: the rejected rows of this output are damaged; remove it") from error
 
     def clean(self, manifest: JobManifest) -> None:
         """Remove what a process that died after the commit has left."""
@@ -150,7 +159,7 @@ class Output:
             fate = Fate.DEAD
             if at_work.version is not None:
                 self._check_replaceable(at_work, identity, restart or force)
-                fate = abandon(store, names, at_work.job) if at_work.job else fate
+                fate = abandon(store, names, at_work.job) if at_work.job and lock is None else fate
                 if fate is Fate.COMMITTED:
                     continue
             if lock is not None:
@@ -181,12 +190,11 @@ class Output:
         """Return whether a job that is at work is the same, and can still commit."""
         if job.identity.is_stream or job.identity.difference(identity):
             return False
-        if not self.names.whole:
-            return True
         verdict = read_verdict(self.store, self.names, job.mark)
-        # One that is to be committed, and is not after the look above, has damaged chunks, which are done again.
-        is_open = verdict is None or verdict.manifest is not None
-        return is_open and job.replaced.manifest == replaced.manifest
+        if verdict is not None and verdict.manifest is None:
+            return False
+        # A job of parts that is to be committed, and is not after the look above, has damaged chunks, which are done again.
+        return not self.names.whole or job.replaced.manifest == replaced.manifest
 
     def _check_replaceable(self, at_work: AtWork, identity: Identity, allowed: bool) -> None:
         """Refuse to take the place of a job of another identity that is not over."""
@@ -198,7 +206,8 @@ class Output:
         if at_work.job.identity.is_stream and identity.is_stream:
             return
         changed = at_work.job.identity.difference(identity)
-        if changed and not (self.names.whole and read_verdict(self.store, self.names, at_work.job.mark)):
+        verdict = read_verdict(self.store, self.names, at_work.job.mark)
+        if changed and (verdict is None or verdict.manifest is not None):
             raise ChangedError(
                 f"{where}: the unfinished job was another one: {changed}; change that back, or start over with --restart"
             )

@@ -55,7 +55,11 @@ class DirectoryStore:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 self.files.unlink(partial)
-        return stored if done else None
+        if done:
+            return stored
+        with contextlib.suppress(OSError):  # a job that did not come to begin leaves no folder
+            self.files.rmdir(f"{self._scratch}{mark}")
+        return None
 
     def stat(self, name: str) -> Found | None:
         """As `Store.stat`."""
