@@ -23,9 +23,7 @@ VARIANTS = click.Choice(["fp32", "int8"])
 @click.option("--restart", is_flag=True, help="Begin an unfinished job again, whatever an earlier run had done.")
 @click.option("--force", is_flag=True, help="Replace OUTPUT, if pairlift has made it.")
 @click.option("--max-rejects", metavar="N|P%", help="Most rows that may be rejected.  [default: any number]")
-@click.option(
-    "--accept-rejects", is_flag=True, help="Exit with 0 although rows were rejected, within --max-rejects."
-)
+@click.option("--accept-rejects", is_flag=True, help="Exit with 0 although rows were rejected, within --max-rejects.")
 @click.option("--no-raw", is_flag=True, help="Keep rejected records out of OUTPUT.rejects.jsonl.")
 @click.option(
     "--quoting",
@@ -45,7 +43,9 @@ VARIANTS = click.Choice(["fp32", "int8"])
     help="Share the job with N processes that run this same command, as the I-th of them.  [default: what the scheduler says]",
 )
 @click.option(
-    "--workers", type=click.IntRange(min=1), help="Number of Ray workers.  [default: as many as there are processors for]"
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Number of Ray workers.  [default: as many as there are processors for]",
 )
 @click.option(
     "--chunk-seconds",

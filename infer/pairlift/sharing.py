@@ -115,10 +115,12 @@ class Share:
         return measure_run(scorer.threads, ledger.tally.rows - done, done, started)
 
 
-
-
 def share_out(
-    share: Share, plan: Plan[C], ledger: Ledger, wait: Callable[[float], None] = time.sleep, now: Callable[[], float] = time.monotonic
+    share: Share,
+    plan: Plan[C],
+    ledger: Ledger,
+    wait: Callable[[float], None] = time.sleep,
+    now: Callable[[], float] = time.monotonic,
 ) -> Iterator[C]:
     """Yield the chunks that a process is to do, one after the other, until all are done by whomever.
 
@@ -183,7 +185,9 @@ def parse_share(text: str) -> Share:
     """
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise UsageError(f"--task {text}: expected I/N with I from 1 to N, such as 3/8 for the third of eight processes")
+        raise UsageError(
+            f"--task {text}: expected I/N with I from 1 to N, such as 3/8 for the third of eight processes"
+        )
     return Share(int(found[1]) - 1, int(found[2]))
 
 

@@ -87,7 +87,9 @@ class Checks:
             return  # a file that is being made is not under this name
         job = self._check_parts(data) if self._names.whole else self._check_file(data)
         forced = any(p.facts["command"].force for p in self._world.processes if p.facts.get("identity") == job)
-        if self._committed is not None and not forced:  # whoever helps the job of another to its end does it in its name
+        if (
+            self._committed is not None and not forced
+        ):  # whoever helps the job of another to its end does it in its name
             raise ViolationError(f"{process.name if process else 'nobody'} replaced a committed output without --force")
         self._committed = None if self._lying else job
         self._keep_time()
@@ -107,7 +109,9 @@ class Checks:
         chunks = [chunk.output for chunk in expected_chunks(*job)]
         found = [self._data(part.path) for part in manifest.parts]
         if found != [HEADER + chunk for chunk in chunks]:
-            if self.acted and b"" in found:  # the user has removed parts since they were looked at: it has to be taken back
+            if (
+                self.acted and b"" in found
+            ):  # the user has removed parts since they were looked at: it has to be taken back
                 self._lying, self._parts = True, {}
                 return job
             raise ViolationError(f"the parts are not those of an uninterrupted run of {job}: {found}")

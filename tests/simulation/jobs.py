@@ -129,7 +129,8 @@ def expected_chunks(version: int, variant: str) -> tuple[Chunk, ...]:
     """Return all chunks of a job."""
     rows = [b"row %d of version %d\n" % (row, version) for row in range(CHUNKS * ROWS)]
     return tuple(
-        score(version, variant, Key(0, first), tuple(rows[first : first + ROWS])) for first in range(0, CHUNKS * ROWS, ROWS)
+        score(version, variant, Key(0, first), tuple(rows[first : first + ROWS]))
+        for first in range(0, CHUNKS * ROWS, ROWS)
     )
 
 

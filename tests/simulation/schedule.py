@@ -126,7 +126,11 @@ class Schedule:
         """Change a byte of a chunk that is done, and not yet committed, while no process is committing."""
         if any(p.facts.get("committing") for p in self.world.processes if not p.dead and p.code is None):
             return
-        parts = [n for n in sorted(self.disk.nodes) if n.endswith((".part", ".csv", ".rejects")) and n not in self.checks.committed_names()]
+        parts = [
+            n
+            for n in sorted(self.disk.nodes)
+            if n.endswith((".part", ".csv", ".rejects")) and n not in self.checks.committed_names()
+        ]
         if parts:
             name = self.world.random.choice(parts)
             self.world.note(f"{name} is damaged")

@@ -136,7 +136,9 @@ class SimulatedFiles:
         return found
 
     def walk(self, folder: str) -> Iterator[str]:
-        found = self._world.step("walk", folder, lambda: sorted(n for n in self._disk.nodes if n.startswith(folder)), False)
+        found = self._world.step(
+            "walk", folder, lambda: sorted(n for n in self._disk.nodes if n.startswith(folder)), False
+        )
         yield from found
 
     @contextlib.contextmanager
@@ -189,7 +191,9 @@ class SimulatedBucket:
 
         return self._ask("create object", name, put, True)
 
-    def swap(self, name: str, write: Write, mark: str, expected: str | None, ready: Ready | None = None) -> Stored | None:
+    def swap(
+        self, name: str, write: Write, mark: str, expected: str | None, ready: Ready | None = None
+    ) -> Stored | None:
         buffer = io.BytesIO()
         write(buffer)
         data = buffer.getvalue()
@@ -223,7 +227,11 @@ class SimulatedBucket:
 
     def find(self, prefix: str = "") -> dict[str, Found]:
         def find() -> dict[str, Found]:
-            return {n: Found(size=len(d.data), version=d.version) for n, d in sorted(self._disk.nodes.items()) if n.startswith(prefix)}
+            return {
+                n: Found(size=len(d.data), version=d.version)
+                for n, d in sorted(self._disk.nodes.items())
+                if n.startswith(prefix)
+            }
 
         return dict(self._ask("list objects", prefix, find, False))
 

@@ -16,7 +16,15 @@ from typing import Any
 
 from greenlet import greenlet
 
-GO, SWITCH, KILL_BEFORE, KILL_AFTER, FAIL, LOST, LATE = "go", "suspended", "killed before", "killed after", "fails", "answer lost", "late"
+GO, SWITCH, KILL_BEFORE, KILL_AFTER, FAIL, LOST, LATE = (
+    "go",
+    "suspended",
+    "killed before",
+    "killed after",
+    "fails",
+    "answer lost",
+    "late",
+)
 EVENTS = (SWITCH, KILL_BEFORE, KILL_AFTER, FAIL, LOST, LATE)
 MOST_STEPS = 6000
 

@@ -121,7 +121,9 @@ class Fate(enum.Enum):
 
     COMMITTED = "its output is there"
     DEAD = "it can never commit, and its files may be removed"
-    DOOMED = "a process of it may be about to commit, and nobody can help: its files stay until another job has committed"
+    DOOMED = (
+        "a process of it may be about to commit, and nobody can help: its files stay until another job has committed"
+    )
 
 
 def abandon(store: Store, names: Names, job: JobRecord) -> Fate:

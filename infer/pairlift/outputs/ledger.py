@@ -78,7 +78,14 @@ class Ledger:
     """
 
     def __init__(
-        self, store: Store, names: Names, job: JobRecord, lock: Lock | None = None, *, fresh: bool = False, committed: bool = False
+        self,
+        store: Store,
+        names: Names,
+        job: JobRecord,
+        lock: Lock | None = None,
+        *,
+        fresh: bool = False,
+        committed: bool = False,
     ) -> None:
         """Take up a job, with what earlier processes have done of it.
 
@@ -205,7 +212,9 @@ class Ledger:
         if verdict.manifest is None:
             raise DestinationError(f"{self._shown}: {STARTED_OVER}")
         if verdict.manifest != made and find_altered(store, verdict.manifest):
-            raise ChangedError(f"{self._shown}: another process was about to commit other parts, which are damaged; {START_OVER}")
+            raise ChangedError(
+                f"{self._shown}: another process was about to commit other parts, which are damaged; {START_OVER}"
+            )
         if not publish(store, names, self.job, verdict.manifest):
             raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
         self._dead = verdict.dead
@@ -285,7 +294,9 @@ class Ledger:
 
         def ready(stored: Stored) -> None:
             if stored.sha256 != rejects.sha256:
-                raise DestinationError(f"{store.root}{name}: the rejected rows of this output are damaged; remove the output")
+                raise DestinationError(
+                    f"{store.root}{name}: the rejected rows of this output are damaged; remove the output"
+                )
 
         if store.swap(name, write, mark, expected, ready) is None:
             found = store.look(name)

@@ -10,7 +10,20 @@ from pairlift import record
 from pairlift.errors import ChangedError, DestinationError
 from pairlift.identity import Identity
 from pairlift.names import OLD_MANIFEST, OLD_PART, OLD_REJECTS, Names, draw_mark
-from pairlift.outputs.jobs import OLDER, AtWork, Fate, abandon, clean_up, help_commit, is_of, read_job, read_manifest, read_verdict, remove_jobs, writing
+from pairlift.outputs.jobs import (
+    OLDER,
+    AtWork,
+    Fate,
+    abandon,
+    clean_up,
+    help_commit,
+    is_of,
+    read_job,
+    read_manifest,
+    read_verdict,
+    remove_jobs,
+    writing,
+)
 from pairlift.outputs.ledger import DamagedError, Ledger
 from pairlift.outputs.lock import Lock, hold
 from pairlift.outputs.records import JobManifest, JobRecord, Replaced, Verdict
@@ -145,7 +158,9 @@ class Output:
         store, names, lock = self.store, self.names, self._lock
         while True:
             self.settle()
-            replaced = self._look_at_replaced(force)  # before the look at what is there: what comes after it is not replaced
+            replaced = self._look_at_replaced(
+                force
+            )  # before the look at what is there: what comes after it is not replaced
             if self.find_finished(identity, force) is not None:
                 return None
             at_work = read_job(store, names)
@@ -265,7 +280,11 @@ class Output:
             return "exists and was not made by pairlift"
         if found.size != manifest.output_size:
             return f"exists, altered since it was made ({found.size} bytes, expected {manifest.output_size})"
-        return "" if is_of(self.store.look(self.names.output), manifest) else "exists, altered since it was made (other bytes)"
+        return (
+            ""
+            if is_of(self.store.look(self.names.output), manifest)
+            else "exists, altered since it was made (other bytes)"
+        )
 
     def _altered(self, what: str) -> DestinationError:
         return DestinationError(

@@ -40,7 +40,9 @@ class DirectoryStore:
         """As `Store.create`."""
         return self.swap(name, lambda file: file.write(data), mark, None)
 
-    def swap(self, name: str, write: Write, mark: str, expected: str | None, ready: Ready | None = None) -> Stored | None:
+    def swap(
+        self, name: str, write: Write, mark: str, expected: str | None, ready: Ready | None = None
+    ) -> Stored | None:
         """As `Store.swap`."""
         partial = f"{self._scratch}{mark}/{uuid4().hex}{PARTIAL}"
         stored = self.files.write(partial, write)

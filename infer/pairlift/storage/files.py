@@ -289,4 +289,3 @@ def take_lock(descriptor: int, name: str) -> bool:
             "or to another file system"
         ) from error
     return True
-
