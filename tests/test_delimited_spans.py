@@ -133,6 +133,7 @@ JSON_PIECE = st.sampled_from(['{"a": "b"}', "\n", "\n", "\r\n", "\r", " ", "\t",
 
 
 @given(text=st.lists(JSON_PIECE, max_size=30).map("".join), most=st.sampled_from([1 << 20, 16]))
+@example(text="\ufeff", most=1 << 20)  # a first line of no bytes
 @settings(max_examples=400, deadline=None)
 def test_spans_of_json_lines_are_where_the_rows_are(text: str, most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -128,6 +128,19 @@ def test_the_first_and_the_last_rows_of_parquet_are_told_apart() -> None:
     assert places[-1] == f"in.parquet: cannot be read after row {2000 - 2000 % 64}"  # the batch in the last row group
 
 
+@pytest.mark.parametrize(
+    "error", [ValueError("negative seek value -5"), OSError(22, "Invalid argument"), OSError(5, "")]
+)
+def test_a_place_that_no_file_has_is_damage(error: Exception) -> None:
+    class Placeless(io.BytesIO):
+        def seek(self, offset: int, whence: int = 0, /) -> int:
+            raise error
+
+    with pytest.raises(InputError) as caught:
+        read(Placeless(FILES["in.parquet"]), "in.parquet")
+    assert caught.value.passing == (getattr(error, "errno", 0) == 5)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_damage_does_not_pass(name: str) -> None:
     data = FILES[name]

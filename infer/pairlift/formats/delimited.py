@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from pairlift.errors import EmptyError, InputError, RowError, UsageError
 from pairlift.formats.json_text import dump_json, read_members
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
-from pairlift.formats.row import Columns, Place, Row, Span, check_keys, find_repeated
+from pairlift.formats.row import Columns, Place, Row, Span, check_keys, find_repeated, make_span
 from pairlift.formats.text import TextWriter
 
 LINE_END = b"\r\n"
@@ -65,9 +65,9 @@ class DelimitedReader:
             if quoted and b'"' in data:
                 if data.count(b'"') % 2 and len(data) == end - start:
                     end = self._read_record(Line(line, start, end, data), width).end or end
-            elif data[0] in LINE_END and width > 1 and len(data) == end - start and not data.strip(LINE_END):
+            elif data[:1] in LINE_END and width > 1 and len(data) == end - start and not data.strip(LINE_END):
                 continue
-            yield Span(self._number, line, start, end)
+            yield make_span((self._number, line, start, end, ""))
             self._number += 1
 
     def check_texts(self, columns: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import zlib
 from typing import BinaryIO
@@ -52,11 +53,14 @@ class WatchedFile:
             raise
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place as the file does."""
+        """Go to a place as the file does; that there is none such, as damage may have it, is no failure of the file."""
         try:
             return self._file.seek(offset, whence)
+        except ValueError:
+            raise
         except BaseException as error:
-            self.failure = error
+            if not (isinstance(error, OSError) and error.errno == errno.EINVAL):
+                self.failure = error
             raise
 
     def tell(self) -> int:
