@@ -6,14 +6,13 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 from pairlift.durable_plan import open_plan
 from pairlift.errors import Stopped, StorageError, UsageError
 from pairlift.formats import STREAM
 from pairlift.outputs.ledger import Ledger
-from pairlift.outputs.records import LastRun, Receipt
-from pairlift.plan import Descriptor, explain_plan
+from pairlift.outputs.records import LastRun
+from pairlift.plan import explain_plan
 from pairlift.ray_cluster import FREE_CPUS, connected
 from pairlift.ray_pool import Pool
 from pairlift.scorer import Scorer

@@ -9,6 +9,7 @@ from pairlift.digest import sha256_bytes
 from pairlift.errors import RecordError
 from pairlift.names import Names
 from pairlift.outputs.records import JobManifest
+
 from simulation.jobs import HEADER, NAMES, VARIANTS, SimulatedInput, expected_chunks
 from simulation.storage import Disk
 from simulation.world import Process, ViolationError, World

@@ -27,6 +27,7 @@ from pairlift.sharing import Share, share_out
 from pairlift.staging import storage_errors
 from pairlift.storage import Stamp
 from pairlift.storage.directory import DirectoryStore
+
 from simulation.storage import Disk, SimulatedBucket, SimulatedFiles
 from simulation.world import Process, World
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from pairlift.errors import InputError
-from pairlift.formats import lines
+from pairlift.formats import failures
 from pairlift.outputs import jobs, ledger, output
+
 from simulation.schedule import play
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -47,7 +48,7 @@ def _restart_at_once(patch: pytest.MonkeyPatch) -> None:
 
 def _no_passing_errors(patch: pytest.MonkeyPatch) -> None:
     """An input that cannot be read for once counts as damaged."""
-    patch.setattr(lines, "InputError", lambda text, passing=False: InputError(text))
+    patch.setattr(failures, "InputError", lambda text, passing=False: InputError(text))
 
 
 REVERTED: dict[str, Patch] = {

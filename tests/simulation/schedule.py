@@ -14,6 +14,7 @@ import pytest
 from pairlift import durable_plan, names, record
 from pairlift.sharing import Share
 from pairlift.storage import directory
+
 from simulation.checks import Checks
 from simulation.jobs import NAMES, Command, SimulatedInput, run_command
 from simulation.storage import Disk

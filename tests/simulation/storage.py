@@ -12,6 +12,7 @@ from typing import Any
 from pairlift.digest import sha256_bytes
 from pairlift.errors import StorageError
 from pairlift.storage.store import Found, Ready, Stored, Write
+
 from simulation.world import World
 
 Watch = Callable[[str, bytes | None], None]
