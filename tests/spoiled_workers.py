@@ -29,9 +29,9 @@ def _carry_out(verb: str, file: Path) -> None:
 
 
 def _spoil(folder: Path) -> None:
-    from pairlift import chunk
+    from pairlift import chunks
 
-    read_pair = chunk.read_pair
+    read_pair = chunks.read_pair
 
     def read_spoiled(row: Any, columns: Any) -> Any:
         pair = read_pair(row, columns)
@@ -41,7 +41,7 @@ def _spoil(folder: Path) -> None:
                 _carry_out(verb, folder / name)
         return pair
 
-    chunk.read_pair = read_spoiled
+    chunks.read_pair = read_spoiled
 
 
 if "PAIRLIFT_SPOIL" in os.environ and b"default_worker.py" in Path("/proc/self/cmdline").read_bytes():

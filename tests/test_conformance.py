@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,20 +27,20 @@ import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 from bucket import Bucket, serve_moto, serve_proxy
-from conftest import ROOT, SMALL_BUNDLE
-from pairlift import Scorer, chunk, ray_engine
+from conftest import ROOT, SMALL_BUNDLE, SMALL_CHUNKS, score_small
+from pairlift import Scorer, ray_pool
 from pairlift.aws.function import Function
 from pairlift.aws.settings import Settings
 from pairlift.errors import BundleError, DestinationError, InputError, RejectsError, StorageError, UsageError
 from pairlift.inputs import find_inputs
-from pairlift.job import score_file
+from pairlift.options import JobOptions
 from pairlift.ray_dataset import DatasetScorer
 from pairlift.ray_engine import Cluster
 from pairlift.rejects import parse_most_rejects
 
 ray = pytest.importorskip("ray")
 
-CHUNK = 16
+CHUNK = SMALL_CHUNKS
 CPUS = 3  # of the Ray that the tests share
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", *(k + c for k in (".csv", ".tsv", ".jsonl") for c in (".gz", ".zst")))
 SIZES = (50, 1, CHUNK + 1, CHUNK - 1)
@@ -54,8 +55,10 @@ RAY_CASES = [
     (".csv", 0),
     (".parquet", 0),
 ]
+RECEIPT = re.compile(r"\d{5}-\d{12}\.json")
+MARK = re.compile(r"-[0-9a-f]{12}(?=\.)")
 PATIENCE = 60.0  # seconds that a test waits for what must come
-COMMAND = f"import sys; from pairlift import chunk; chunk.CHUNK_ROWS = {CHUNK}; from pairlift.__main__ import main; sys.exit(main())"
+COMMAND = f"import sys; from pairlift import rows; rows.CHUNK_ROWS = {CHUNK}; from pairlift.__main__ import main; sys.exit(main())"
 
 
 def write_pairs(path: Path, rows: int, special: dict[int, str] | None = None) -> Path:
@@ -86,19 +89,13 @@ def write_pairs(path: Path, rows: int, special: dict[int, str] | None = None) ->
 
 
 def digests(output: Path) -> dict[str, str]:
-    """Return the digest of each file of a finished output; of its manifest, of what lasts."""
+    """Return the digest of each file of a finished output; of its manifest, of what is the same for each job."""
     names = sorted(path.name for path in output.parent.iterdir() if path.name.startswith(output.name))
     assert not [name for name in names if name.endswith((".job", ".partial"))], names
     contents = {name: (output.parent / name).read_bytes() for name in names}
     manifest = json.loads(contents[f"{output.name}.manifest.json"])
-    contents[f"{output.name}.manifest.json"] = json.dumps(manifest | {"last_run": None}).encode()
+    contents[f"{output.name}.manifest.json"] = json.dumps(manifest | {"last_run": None, "mark": None}).encode()
     return {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-
-
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks of 16 rows."""
-    monkeypatch.setattr(chunk, "CHUNK_ROWS", CHUNK)
 
 
 @pytest.fixture(scope="module")
@@ -226,19 +223,39 @@ def make_expected(scorer: Scorer, source: Path, name: str) -> dict[str, str]:
     """Return the digests of what the local engine makes of an input."""
     calm = source.parent / "calm"
     calm.mkdir(exist_ok=True)
-    score_file(scorer, str(source), str(calm / name))
+    score_small(scorer, str(source), str(calm / name))
     return digests(calm / name)
+
+
+def list_parts(bucket: Bucket, prefix: str, beside: set[str]) -> list[str]:
+    """Return the parts of a finished prefix in order: one job's, each chunk once, and beside them its manifest and some files."""
+    keys = [key for key in bucket.list_keys() if key.startswith(prefix)]
+    parts = sorted(key for key in keys if key.startswith(f"{prefix}part-"))
+    names = [MARK.sub("", key) for key in parts]
+    assert len(set(names)) == len(names)
+    assert len({mark for key in keys for mark in MARK.findall(key)}) == 1, keys
+    others = {MARK.sub("", key) for key in keys if key not in parts}
+    assert others == {f"{prefix}_pairlift/manifest.json", *(f"{prefix}_pairlift/{name}.jsonl" for name in beside)}, keys
+    return parts
+
+
+def read_rejects(bucket: Bucket, prefix: str) -> bytes:
+    """Return the rejected rows of a finished prefix."""
+    manifest = json.loads(bucket.get(f"{prefix}_pairlift/manifest.json"))
+    return bucket.get(prefix + manifest["rejects"]["path"])
 
 
 def count_done(output: Path) -> int:
     """Return how many chunks of a job are done for good."""
-    journal = output.with_name(f"{output.name}.job") / "journal.jsonl"
-    return max(0, journal.read_bytes().count(b"\n") - 1) if journal.exists() else 0
+    return len(
+        [path for path in output.with_name(f"{output.name}.job").glob("*/*.json") if RECEIPT.fullmatch(path.name)]
+    )
 
 
 def test_the_function_makes_what_the_local_engine_makes_of_every_format_and_size(
-    scorer: Scorer, shared: Shared, tmp_path: Path
+    scorer: Scorer, shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(JobOptions.__init__.__kwdefaults__, "chunk_rows", CHUNK)
     function = Function(scorer, Settings(bundle=str(SMALL_BUNDLE)), 0.0)
     for suffix, rows in CASES:
         source = write_pairs(tmp_path / f"in{rows}{suffix}", rows)
@@ -260,7 +277,7 @@ def test_ray_makes_what_the_local_engine_makes_of_every_format_and_size(
         suffix, rows = case
         source = write_pairs(tmp_path / f"in{rows}{suffix}", rows)
         output = tmp_path / f"out{rows}{suffix}"
-        score_file(scorer, str(source), str(output), run=Cluster(workers=1).run)
+        score_small(scorer, source, output, engine=Cluster(workers=1).run)
         return digests(output), make_expected(scorer, source, output.name)
 
     with ThreadPoolExecutor(CPUS - 1) as pool:
@@ -278,18 +295,18 @@ def test_ray_makes_of_several_inputs_what_the_local_engine_makes(
         write_pairs(tmp_path / f"in/{name}.csv.gz", rows)
     names = find_inputs("in/")
     (tmp_path / "calm").mkdir()
-    score_file(scorer, names, "calm/out.csv.gz")
-    score_file(scorer, names, "out.csv.gz", run=Cluster(workers=2).run)
+    score_small(scorer, names, "calm/out.csv.gz")
+    score_small(scorer, names, "out.csv.gz", engine=Cluster(workers=2).run)
     assert digests(tmp_path / "out.csv.gz") == digests(tmp_path / "calm/out.csv.gz")
     objects = [shared.bucket.put(f"several/{name}", Path(name).read_bytes()) for name in names]
     output = shared.bucket.url("several-parts/")
-    score_file(scorer, objects, output, run=Cluster(workers=2).run)
-    parts = [key for key in shared.bucket.list_keys() if key.startswith("several-parts/part-")]
+    score_small(scorer, objects, output, engine=Cluster(workers=2).run)
+    parts = list_parts(shared.bucket, "several-parts/", {"rejects"})
     header = b"premise,hypothesis,"
     rows = b"".join(gzip.decompress(shared.bucket.get(key)) for key in parts).replace(b"\r", b"")
     whole = gzip.decompress((tmp_path / "calm/out.csv.gz").read_bytes()).replace(b"\r", b"")
     assert [line for line in rows.splitlines() if not line.startswith(header)] == whole.splitlines()[1:]
-    refused = [json.loads(line) for line in shared.bucket.get("several-parts/rejects.jsonl").splitlines()]
+    refused = [json.loads(line) for line in read_rejects(shared.bucket, "several-parts/").splitlines()]
     assert refused == [
         json.loads(line) for line in (tmp_path / "calm/out.csv.gz.rejects.jsonl").read_bytes().splitlines()
     ]
@@ -303,16 +320,15 @@ def test_a_worker_that_is_killed_is_begun_again(scorer: Scorer, shared: Shared, 
     (shared.spoil / place).touch()
     (shared.spoil / f"{place}2").touch()
     output = str(tmp_path / "out.jsonl") if place == "file" else shared.bucket.url("parts/")
-    score_file(scorer, str(source), output, run=Cluster(workers=2).run)
+    score_small(scorer, source, output, engine=Cluster(workers=2).run)
     assert not list(shared.spoil.iterdir())
     calm = (tmp_path / "calm/out.jsonl").read_bytes()
     if place == "file":
         assert digests(tmp_path / "out.jsonl") == expected
     else:
-        keys = [key for key in shared.bucket.list_keys() if key.startswith("parts/")]
-        parts_there = [key for key in keys if "/part-" in key]
-        assert b"".join(gzip.decompress(shared.bucket.get(key)) for key in parts_there) == calm
-        assert sorted(set(keys) - set(parts_there)) == ["parts/manifest.json", "parts/rejects.jsonl"]
+        parts = list_parts(shared.bucket, "parts/", {"rejects"})
+        assert b"".join(gzip.decompress(shared.bucket.get(key)) for key in parts) == calm
+        assert read_rejects(shared.bucket, "parts/") == (tmp_path / "calm/out.jsonl.rejects.jsonl").read_bytes()
 
 
 @pytest.mark.slow
@@ -321,13 +337,13 @@ def test_a_chunk_that_kills_each_worker_ends_the_job_and_what_is_done_is_kept(
 ) -> None:
     source, output = write_pairs(tmp_path / "in.parquet", 100, {50: "poison cup"}), tmp_path / "out.parquet"
     (shared.spoil / "cup").touch()
-    monkeypatch.setattr(ray_engine, "RETRIES", 1)
-    message = r"the chunk of row 48( and \d others)? cannot be done: workers died or were lost 2 times at one; what is done is kept"
+    monkeypatch.setattr(ray_pool, "RETRIES", 1)
+    message = r"the chunk of row 48( and \d others)? cannot be done: workers died or were lost 2 times at one \([^)]*\S.*\); what is done is kept"
     with pytest.raises(StorageError, match=message) as caught:
-        score_file(scorer, str(source), str(output), run=Cluster(workers=1).run)
+        score_small(scorer, source, output, engine=Cluster(workers=1).run)
     (shared.spoil / "cup").unlink()
     assert (caught.value.exit_code, count_done(output), output.exists()) == (5, 3, False)
-    assert score_file(scorer, str(source), str(output), run=Cluster(workers=1).run).resumed == 48
+    assert score_small(scorer, source, output, engine=Cluster(workers=1).run).resumed == 48
     assert digests(output) == make_expected(scorer, source, output.name)
 
 
@@ -340,9 +356,9 @@ def test_a_chunk_that_takes_too_long_ends_the_job_and_the_local_engine_goes_on(
     with pytest.raises(
         StorageError, match=r"the chunk of row 16 took more than 0\.3 s; what is done is kept: allow more by"
     ):
-        score_file(scorer, str(source), str(output), run=Cluster(workers=1, seconds=0.3).run)
+        score_small(scorer, source, output, engine=Cluster(workers=1, seconds=0.3).run)
     (shared.spoil / "slow").unlink()
-    assert score_file(scorer, str(source), str(output)).resumed == 16
+    assert score_small(scorer, source, output).resumed == 16
     assert digests(output) == make_expected(scorer, source, output.name)
 
 
@@ -354,12 +370,12 @@ def test_a_driver_that_is_killed_is_followed_by_another(scorer: Scorer, shared: 
     try:
         assert wait_for(lambda: count_done(output) >= 4 or process.poll() is not None)
         with pytest.raises(DestinationError, match="another process is at work"):
-            score_file(scorer, str(source), str(output), run=Cluster(workers=1).run)
+            score_small(scorer, source, output, engine=Cluster(workers=1).run)
     finally:
         process.kill()
     assert finish(process)[0] == -signal.SIGKILL
     (shared.spoil / "driver").unlink()
-    assert score_file(scorer, str(source), str(output), run=Cluster(workers=1).run).resumed == 64
+    assert score_small(scorer, source, output, engine=Cluster(workers=1).run).resumed == 64
     assert digests(output) == make_expected(scorer, source, output.name)
 
 
@@ -369,7 +385,7 @@ def test_two_drivers_at_once_make_one_output(scorer: Scorer, shared: Shared, tmp
     make_expected(scorer, source, "out.jsonl")
 
     def run(number: int) -> int:
-        return score_file(scorer, str(source), output, run=Cluster(workers=1).run).totals.rows
+        return score_small(scorer, source, output, engine=Cluster(workers=1).run).totals.rows
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(run, range(2))) == [200, 200]
@@ -409,8 +425,9 @@ def test_an_input_that_changes_under_work_is_noticed(scorer: Scorer, shared: Sha
             file.write("{}\n")
         (shared.spoil / "change").unlink(missing_ok=True)
 
-    with pytest.raises(InputError, match=r"in\.jsonl: changed while it was read"):
-        score_file(scorer, str(source), str(output), progress=change, run=Cluster(workers=1).run)
+    with pytest.raises(InputError, match=r"in\.jsonl: changed while it was read") as caught:
+        score_small(scorer, source, output, progress=change, engine=Cluster(workers=1).run)
+    assert caught.value.exit_code == 3
     assert not output.exists()
 
 
@@ -418,9 +435,9 @@ def test_an_input_that_changes_under_work_is_noticed(scorer: Scorer, shared: Sha
 def test_too_many_rejects_end_the_job(scorer: Scorer, shared: Shared, tmp_path: Path) -> None:
     source, output = write_pairs(tmp_path / "in.jsonl", 200), tmp_path / "out.jsonl"
     for run in (None, Cluster(workers=1).run):
-        options = {"run": run} if run else {}
+        options = {"engine": run} if run else {}
         with pytest.raises(RejectsError, match="what is done is kept"):
-            score_file(scorer, str(source), str(output), most_rejects=parse_most_rejects("3"), **options)  # type: ignore[arg-type]
+            score_small(scorer, source, output, most_rejects=parse_most_rejects("3"), **options)  # type: ignore[arg-type]
         assert output.with_name("out.jsonl.job").exists()
         shutil.rmtree(output.with_name("out.jsonl.job"))
 
@@ -432,7 +449,7 @@ def test_a_bundle_that_a_worker_finds_otherwise_is_refused(shared: Shared, bundl
     tokenizer = bundle / "tokenizer.json"
     tokenizer.write_bytes(tokenizer.read_bytes() + b" ")
     with pytest.raises(BundleError, match=r"tokenizer\.json: altered since the export"):
-        score_file(scorer, str(source), str(tmp_path / "out.jsonl"), run=Cluster(workers=1).run)
+        score_small(scorer, str(source), str(tmp_path / "out.jsonl"), engine=Cluster(workers=1).run)
     scorer.close()
 
 
@@ -443,14 +460,14 @@ def test_what_cannot_be_done_is_said_before_a_worker_begins(
     source, output = write_pairs(tmp_path / "in.csv", 100), str(tmp_path / "out.csv")
     small = "the cluster has 3 processors, expected at least 4 for 1 workers of 3 threads and one for Ray itself; add machines"
     with pytest.raises(UsageError, match=small):
-        score_file(scorer, str(source), output, run=Cluster(threads=3).run)
+        score_small(scorer, source, output, engine=Cluster(threads=3).run)
     with pytest.raises(UsageError, match="expected at least 6 for 5 workers of 1 threads"):
-        score_file(scorer, str(source), output, run=Cluster(workers=5).run)
+        score_small(scorer, source, output, engine=Cluster(workers=5).run)
     with pytest.raises(UsageError, match="no column 'elsewhere'"):
-        score_file(scorer, str(source), output, fields="elsewhere,premise", run=Cluster().run)
+        score_small(scorer, source, output, fields="elsewhere,premise", engine=Cluster().run)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r'^--engine ray needs: pip install "pairlift\[ray\]"$'):
-        score_file(scorer, str(source), output, run=Cluster().run)
+        score_small(scorer, source, output, engine=Cluster().run)
 
 
 @pytest.mark.slow
@@ -459,8 +476,10 @@ def test_a_command_that_cannot_be_done_says_so_in_one_line(tmp_path: Path) -> No
     with socket.create_server(("127.0.0.1", 0)) as server:
         nowhere = f"127.0.0.1:{server.getsockname()[1]}"
     ends = {
-        ("-", "out.csv"): "--engine ray: standard input can be read once only, and the work is done by several; name a file or an object",
-        (source, "-"): "--engine ray: standard output has no parts, and the work is done by several; name a file or an object",
+        ("-", "out.csv"): "--engine ray: standard input can only be read once, so it cannot be split between workers; give a file or an "
+        "s3:// object",
+        (source, "-"): "--engine ray: workers write the output in parts, so it cannot go to standard output; give a file, a directory/ or "
+        "an s3:// object",
         (source, "out.csv"): f"--engine ray: no Ray at {nowhere} ([Errno 111] Connection refused); start it, or mend RAY_ADDRESS",
     }  # fmt: skip
     for arguments, message in ends.items():
