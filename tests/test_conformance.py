@@ -342,8 +342,8 @@ def test_a_chunk_that_kills_each_worker_ends_the_job_and_what_is_done_is_kept(
     with pytest.raises(StorageError, match=message) as caught:
         score_small(scorer, source, output, engine=Cluster(workers=1).run)
     (shared.spoil / "cup").unlink()
-    assert (caught.value.exit_code, count_done(output), output.exists()) == (5, 3, False)
-    assert score_small(scorer, source, output, engine=Cluster(workers=1).run).resumed == 48
+    assert (caught.value.exit_code, count_done(output), output.exists()) == (5, 6, False)
+    assert score_small(scorer, source, output, engine=Cluster(workers=1).run).resumed == 84
     assert digests(output) == make_expected(scorer, source, output.name)
 
 
@@ -366,7 +366,7 @@ def test_a_chunk_that_takes_too_long_ends_the_job_and_the_local_engine_goes_on(
 def test_a_driver_that_is_killed_is_followed_by_another(scorer: Scorer, shared: Shared, tmp_path: Path) -> None:
     source, output = write_pairs(tmp_path / "in.csv", 120, {70: "hold driver"}), tmp_path / "out.csv"
     (shared.spoil / "driver").touch()
-    process = start(SMALL_BUNDLE, source, output, "--engine", "ray", RAY_ADDRESS=shared.address)
+    process = start(SMALL_BUNDLE, source, output, "--engine", "ray", "--workers", "1", RAY_ADDRESS=shared.address)
     try:
         assert wait_for(lambda: count_done(output) >= 4 or process.poll() is not None)
         with pytest.raises(DestinationError, match="another process is at work"):
@@ -400,7 +400,7 @@ def test_sigint_ends_the_command_while_a_chunk_hangs_and_the_same_command_goes_o
     source, output = write_pairs(tmp_path / "in.tsv", 100, {55: "hold sigint"}), tmp_path / "out.tsv"
     (shared.spoil / "sigint").touch()
     shutil.copytree(SMALL_BUNDLE, tmp_path / "bundle")
-    command = ("bundle", source.name, output.name, "--engine", "ray")  # the workers are in another directory
+    command = ("bundle", source.name, output.name, "--engine", "ray", "--workers", "1")  # the workers are in another directory
     process = start(*command, cwd=tmp_path, RAY_ADDRESS=shared.address)
     assert wait_for(lambda: count_done(output) >= 3 or process.poll() is not None)
     process.send_signal(signal.SIGINT)

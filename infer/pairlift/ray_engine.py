@@ -69,6 +69,7 @@ class Cluster:
                             terms.tell(receipt.tally, rejected, feed.total)
                             terms.check_rejects(ledger.tally, final=False, kept=True)
                 except Stopped as error:
+                    ledger.update()  # what workers have done and not said any more
                     raise Stopped(error.number, f"{ledger.tally.rows} rows are done; {RUN_AGAIN}") from None
                 threads = pool.most * self.threads
         if ledger.tally.rows != feed.planned:

@@ -23,6 +23,7 @@ AT_ONCE = 2  # calls that a worker has, so that it need not wait for the next on
 CALL_SECONDS = 1.0  # that a call should take: longer ones say late what is done, and shorter ones cost the driver more
 MOST_CHUNKS = 16  # of a call
 LOOK_SECONDS = 1.0  # between two looks at signals
+ASIDE = "aside"  # calls that are carried out while another one is
 DEATH_SECONDS = 10.0  # for workers to be gone at the end
 
 
@@ -61,7 +62,7 @@ class Pool:
 
         self.most = 0
         self._ray, self._made, self._workers, self._feed, self._source = ray, made, workers, feed, source
-        self._class = ray.remote(num_cpus=threads, max_restarts=0)(RayWorker)
+        self._class = ray.remote(num_cpus=threads, max_restarts=0, concurrency_groups={ASIDE: 1})(RayWorker)
         self._numbers = itertools.count()
         self._actors: dict[int, _Actor] = {}
         self._stillborn = 0
@@ -75,11 +76,12 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         """End all workers, and wait until none can write any more."""
         with contextlib.suppress(self._ray.exceptions.RayError, ConnectionError):  # the cluster may be gone
-            refs = [call.ref for actor in self._actors.values() for call in actor.calls if actor.begun]
+            busy = [actor.handle for actor in self._actors.values() if actor.begun and actor.calls]
+            ends = [handle.end.options(concurrency_group=ASIDE).remote() for handle in busy]
+            if ends:  # Ray says that it has killed a worker before it is gone; one that ends itself is gone when it does not answer
+                self._ray.wait(ends, num_returns=len(ends), timeout=DEATH_SECONDS, fetch_local=False)
             for actor in self._actors.values():
                 self._ray.kill(actor.handle)
-            if refs:
-                self._ray.wait(refs, num_returns=len(refs), timeout=DEATH_SECONDS, fetch_local=False)
 
     def run(self, signals: Sequence[int]) -> Iterator[Receipt]:
         """Yield the receipts of all chunks as they come.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import queue
 import threading
 import traceback
@@ -55,6 +56,10 @@ class RayWorker:
     def begin(self) -> list[Any]:
         """Return nothing once the worker can begin, or why it cannot."""
         return [self._failed] if self._failed else []
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        os._exit(0)
 
     def plan(self, lot: int, given: int) -> list[Any]:
         """Return the next chunks of a lot, and None after the last; as the last of them an error, if there is one.
