@@ -28,19 +28,22 @@ import pytest
 from backports import zstd
 from bucket import Bucket, serve_moto, serve_proxy
 from conftest import ROOT, SMALL_BUNDLE, SMALL_CHUNKS, score_small
-from pairlift import Scorer, ray_pool
+from pairlift import Scorer, inputs, ray_pool
 from pairlift.aws.function import Function
 from pairlift.aws.settings import Settings
 from pairlift.errors import BundleError, DestinationError, InputError, RejectsError, StorageError, UsageError
+from pairlift.formats import open_input
 from pairlift.inputs import find_inputs
 from pairlift.options import JobOptions
 from pairlift.ray_dataset import DatasetScorer
 from pairlift.ray_engine import Cluster
 from pairlift.rejects import parse_most_rejects
+from pairlift.storage import Stamp, read_stamp
 
 ray = pytest.importorskip("ray")
 
 CHUNK = SMALL_CHUNKS
+LOT_BYTES = 1500  # in the workers, and in the test of several lots
 CPUS = 3  # of the Ray that the tests share
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", *(k + c for k in (".csv", ".tsv", ".jsonl") for c in (".gz", ".zst")))
 SIZES = (50, 1, CHUNK + 1, CHUNK - 1)
@@ -133,6 +136,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
             bucket.environment
             | {
                 "PAIRLIFT_SPOIL": str(spoil),
+                "PAIRLIFT_LOT_BYTES": str(LOT_BYTES),
                 "PYTHONPATH": os.pathsep.join([str(path), os.environ.get("PYTHONPATH", "")]),
                 "PYTHONPYCACHEPREFIX": f"{temporary}/pycache",  # half of a worker's start is to compile Ray, where that is not kept
                 "RAY_AUTH_MODE": "disabled",
@@ -217,6 +221,12 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Return a process's exit code and what it has said."""
     said = process.communicate(timeout=PATIENCE)
     return process.returncode, *said
+
+
+def read_stamp_of(name: str) -> Stamp:
+    """Return what an input is known by."""
+    with open_input(name) as file:
+        return read_stamp(file)
 
 
 def make_expected(scorer: Scorer, source: Path, name: str) -> dict[str, str]:
@@ -313,6 +323,30 @@ def test_ray_makes_of_several_inputs_what_the_local_engine_makes(
 
 
 @pytest.mark.slow
+def test_workers_plan_several_lots_and_go_on_where_they_died(
+    scorer: Scorer, shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "LOT_BYTES", LOT_BYTES)
+    monkeypatch.setattr("pairlift.ray_feed.Feed.plan_here", None)
+    (tmp_path / "in").mkdir()
+    for i, rows in enumerate((1200, 3, 1, 40, 60, 2)):  # the first has more chunks than are planned at a time
+        write_pairs(tmp_path / f"in/{i}.csv", rows, {30: f"once lots{i}"})
+    names = find_inputs(f"{tmp_path}/in/")
+    assert len(inputs.cut_lots(inputs.stamp_inputs(names, read_stamp_of(names[0])))) == 3
+    (tmp_path / "calm").mkdir()
+    score_small(scorer, names, tmp_path / "calm/out.csv")
+    for i in (0, 3):
+        (shared.spoil / f"lots{i}").touch()
+    output, totals = tmp_path / "out.csv", list[int | None]()
+    done = score_small(
+        scorer, names, output, engine=Cluster(workers=2).run, progress=lambda step: totals.append(step.total)
+    )
+    assert not list(shared.spoil.iterdir())
+    assert (done.totals.rows, totals[-1]) == (1306, 1306)
+    assert digests(output) == digests(tmp_path / "calm/out.csv")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["file", "prefix"])
 def test_a_worker_that_is_killed_is_begun_again(scorer: Scorer, shared: Shared, tmp_path: Path, place: str) -> None:
     source = write_pairs(tmp_path / "in.jsonl.gz", 200, {40: f"once {place}", 150: f"once {place}2"})
@@ -345,6 +379,17 @@ def test_a_chunk_that_kills_each_worker_ends_the_job_and_what_is_done_is_kept(
     assert (caught.value.exit_code, count_done(output), output.exists()) == (5, 6, False)
     assert score_small(scorer, source, output, engine=Cluster(workers=1).run).resumed == 84
     assert digests(output) == make_expected(scorer, source, output.name)
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_begin_end_the_job(
+    scorer: Scorer, shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = write_pairs(tmp_path / "in.jsonl", 100), tmp_path / "out.jsonl"
+    monkeypatch.setattr(ray_pool, "RETRIES", 1)
+    monkeypatch.setattr("pairlift.ray_engine.describe_task", lambda *job: "another version")
+    with pytest.raises(StorageError, match=r"no worker can begin \(.*'str' object has no attribute 'leaders'\); see that"):
+        score_small(scorer, source, output, engine=Cluster(workers=1).run)
 
 
 @pytest.mark.slow
@@ -400,7 +445,15 @@ def test_sigint_ends_the_command_while_a_chunk_hangs_and_the_same_command_goes_o
     source, output = write_pairs(tmp_path / "in.tsv", 100, {55: "hold sigint"}), tmp_path / "out.tsv"
     (shared.spoil / "sigint").touch()
     shutil.copytree(SMALL_BUNDLE, tmp_path / "bundle")
-    command = ("bundle", source.name, output.name, "--engine", "ray", "--workers", "1")  # the workers are in another directory
+    command = (
+        "bundle",
+        source.name,
+        output.name,
+        "--engine",
+        "ray",
+        "--workers",
+        "1",
+    )  # the workers are in another directory
     process = start(*command, cwd=tmp_path, RAY_ADDRESS=shared.address)
     assert wait_for(lambda: count_done(output) >= 3 or process.poll() is not None)
     process.send_signal(signal.SIGINT)
