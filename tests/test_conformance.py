@@ -388,7 +388,9 @@ def test_workers_that_cannot_begin_end_the_job(
     source, output = write_pairs(tmp_path / "in.jsonl", 100), tmp_path / "out.jsonl"
     monkeypatch.setattr(ray_pool, "RETRIES", 1)
     monkeypatch.setattr("pairlift.ray_engine.describe_task", lambda *job: "another version")
-    with pytest.raises(StorageError, match=r"no worker can begin \(.*'str' object has no attribute 'leaders'\); see that"):
+    with pytest.raises(
+        StorageError, match=r"no worker can begin \(.*'str' object has no attribute 'leaders'\); see that"
+    ):
         score_small(scorer, source, output, engine=Cluster(workers=1).run)
 
 
@@ -442,26 +444,24 @@ def test_two_drivers_at_once_make_one_output(scorer: Scorer, shared: Shared, tmp
 def test_sigint_ends_the_command_while_a_chunk_hangs_and_the_same_command_goes_on_through_a_client(
     scorer: Scorer, shared: Shared, tmp_path: Path
 ) -> None:
-    source, output = write_pairs(tmp_path / "in.tsv", 100, {55: "hold sigint"}), tmp_path / "out.tsv"
-    (shared.spoil / "sigint").touch()
+    texts = {55: "hold direct", 90: "hold client"}
+    source, output = write_pairs(tmp_path / "in.tsv", 100, texts), tmp_path / "out.tsv"
     shutil.copytree(SMALL_BUNDLE, tmp_path / "bundle")
-    command = (
-        "bundle",
-        source.name,
-        output.name,
-        "--engine",
-        "ray",
-        "--workers",
-        "1",
-    )  # the workers are in another directory
-    process = start(*command, cwd=tmp_path, RAY_ADDRESS=shared.address)
-    assert wait_for(lambda: count_done(output) >= 3 or process.poll() is not None)
-    process.send_signal(signal.SIGINT)
-    message = "stopped by SIGINT; 48 rows are done; run the same command to go on\n"
-    assert finish(process) == (130, "", message)
-    (shared.spoil / "sigint").unlink()
-    with serve_clients(shared) as address:
-        code, out, err = finish(start(*command, cwd=tmp_path, RAY_ADDRESS=address))
+    names = ("bundle", source.name, output.name)  # the workers are in another directory
+    command = (*names, "--engine", "ray", "--workers", "1")
+    for name in ("direct", "client"):
+        (shared.spoil / name).touch()
+    with serve_clients(shared) as client:
+        for name, address, chunks in (("direct", shared.address, 3), ("client", client, 5)):
+            process = start(*command, cwd=tmp_path, RAY_ADDRESS=address)
+            assert wait_for(
+                lambda chunks=chunks, process=process: count_done(output) >= chunks or process.poll() is not None
+            )
+            process.send_signal(signal.SIGINT)
+            message = f"stopped by SIGINT; {chunks * CHUNK} rows are done; run the same command to go on\n"
+            assert finish(process) == (130, "", message)
+            (shared.spoil / name).unlink()
+        code, out, err = finish(start(*command, cwd=tmp_path, RAY_ADDRESS=client))
     assert (code, out) == (1, ""), err
     words = [line.split()[0] for line in err.splitlines()]
     assert words == ["91", "labels", "texts", "run", "bundle", "output"], err

@@ -123,4 +123,4 @@ def _quiet(ray: Any) -> Iterator[None]:
 def last_line(error: BaseException) -> str:
     """Return the last line of an error of Ray's, which is where it says what was wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200] if lines else type(error).__name__
+    return lines[-1].partition(" Some common causes")[0][:200] if lines else type(error).__name__

@@ -112,7 +112,7 @@ class Feed:
         self._here = plan.each(0)
         self._open: deque[int] = deque(range(plan.lots))
         self._given = [0] * plan.lots
-        self._unplanned = plan.lots
+        self._growing = plan.lots  # lots that are not known to their end
         self._bytes = 0
         self._marks: dict[str, int] = {}
         self._lasts: dict[str, Descriptor] = {}
@@ -121,7 +121,7 @@ class Feed:
     @property
     def complete(self) -> bool:
         """Whether all chunks are known."""
-        return not self._unplanned
+        return not self._growing
 
     @property
     def total(self) -> int | None:
@@ -129,6 +129,11 @@ class Feed:
         if self.complete:
             return self.planned
         return round(self.planned * self._size / self._bytes) if self._bytes else None
+
+    @property
+    def unplanned(self) -> int:
+        """How many lots wait for workers to plan them."""
+        return len(self._open) if self.several else 0
 
     def plan_here(self) -> None:
         """Go a little further with the plan of the only lot."""
@@ -157,7 +162,7 @@ class Feed:
             for span in chunk.spans:
                 self._measure(span)
         self.queue.put(chunk for chunk in chunks if not self._is_done(chunk))
-        self._unplanned -= last
+        self._growing -= last
         if self.several and not last:
             self._open.appendleft(lot)
         advice = explain_plan(list(self._lasts.values())) if self.complete else None

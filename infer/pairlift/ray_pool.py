@@ -23,7 +23,6 @@ AT_ONCE = 2  # calls that a worker has, so that it need not wait for the next on
 CALL_SECONDS = 1.0  # that a call should take: longer ones say late what is done, and shorter ones cost the driver more
 MOST_CHUNKS = 16  # of a call
 LOOK_SECONDS = 1.0  # between two looks at signals
-ASIDE = "aside"  # calls that are carried out while another one is
 DEATH_SECONDS = 10.0  # for workers to be gone at the end
 
 
@@ -42,6 +41,7 @@ class _Actor:
     handle: Any
     calls: deque[_Call] = dataclasses.field(default_factory=deque)
     begun: bool = False
+    turn: int = 0
     since: float = 0.0  # when it began with the first of its calls
 
 
@@ -62,7 +62,7 @@ class Pool:
 
         self.most = 0
         self._ray, self._made, self._workers, self._feed, self._source = ray, made, workers, feed, source
-        self._class = ray.remote(num_cpus=threads, max_restarts=0, concurrency_groups={ASIDE: 1})(RayWorker)
+        self._class = ray.remote(num_cpus=threads, max_restarts=0, max_concurrency=AT_ONCE + 1)(RayWorker)
         self._numbers = itertools.count()
         self._actors: dict[int, _Actor] = {}
         self._stillborn = 0
@@ -77,7 +77,7 @@ class Pool:
         """End all workers, and wait until none can write any more."""
         with contextlib.suppress(self._ray.exceptions.RayError, ConnectionError):  # the cluster may be gone
             busy = [actor.handle for actor in self._actors.values() if actor.begun and actor.calls]
-            ends = [handle.end.options(concurrency_group=ASIDE).remote() for handle in busy]
+            ends = [handle.end.remote() for handle in busy]
             if ends:  # Ray says that it has killed a worker before it is gone; one that ends itself is gone when it does not answer
                 self._ray.wait(ends, num_returns=len(ends), timeout=DEATH_SECONDS, fetch_local=False)
             for actor in self._actors.values():
@@ -126,9 +126,9 @@ class Pool:
         return max(1, min(bound, MOST_CHUNKS, fitting))
 
     def _begin_workers(self) -> None:
-        feed = self._feed
+        """Begin as many workers as there is something to do for."""
         idle = sum(not actor.begun or not actor.calls for actor in self._actors.values())
-        needed = self._workers if not feed.complete else feed.queue.free - idle
+        needed = self._feed.unplanned + self._feed.queue.free - idle
         for _ in range(min(needed, self._workers - len(self._actors))):
             actor = _Actor(next(self._numbers), self._class.remote(*self._made))
             actor.calls.append(_Call(actor.handle.begin.remote()))
@@ -148,15 +148,16 @@ class Pool:
         feed = self._feed
         lot = feed.next_lot() if feed.several and len(feed.queue) < self._enough() else None
         if lot is not None:
-            call = _Call(actor.handle.plan.remote(*lot), lot=lot[0])
+            call = _Call(actor.handle.plan.remote(actor.turn, *lot), lot=lot[0])
         else:
             chunks = feed.queue.take(actor.number, self._most_of_call(len(feed.queue) // (AT_ONCE * self._workers)))
             if not chunks:
                 return False
-            call = _Call(actor.handle.run.remote(chunks), chunks=chunks)
+            call = _Call(actor.handle.run.remote(actor.turn, chunks), chunks=chunks)
         if not actor.calls:
             actor.since = time.monotonic()
         actor.calls.append(call)
+        actor.turn += 1
         return True
 
     def _wait(self, waiting: list[_Actor], seconds: float) -> list[_Actor]:

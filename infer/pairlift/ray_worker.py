@@ -25,7 +25,7 @@ END = object()  # after the last of what is found
 
 
 class RayWorker:
-    """Does the groups of chunks that come to one actor."""
+    """Does what comes to one actor: one call after the other, in turn, but `end` at once."""
 
     def __init__(
         self, bundle: str, digest: str, variant: str, threads: int, task: Task, plan: DurablePlan | None, seconds: float
@@ -44,6 +44,7 @@ class RayWorker:
         self._seconds, self._source, self._plan = seconds, task.leaders[0].name, plan
         self._planned: tuple[int, int, Iterator[Descriptor]] | None = None
         self._at = ""
+        self._turn, self._turns = 0, threading.Condition()
         self._failed: PairliftError | None = None
         try:
             with storage_errors(self._source):
@@ -61,18 +62,24 @@ class RayWorker:
         """End the process, whatever it does."""
         os._exit(0)
 
-    def plan(self, lot: int, given: int) -> list[Any]:
+    def plan(self, turn: int, lot: int, given: int) -> list[Any]:
         """Return the next chunks of a lot, and None after the last; as the last of them an error, if there is one.
 
         Args:
+            turn: The number of the call, from 0.
             lot: Its number.
             given: How many of its chunks are known already.
         """
-        return self._collect(lambda: self._plan_next(lot, given))
+        return self._collect(turn, lambda: self._plan_next(lot, given))
 
-    def run(self, group: Sequence[Descriptor]) -> list[Any]:
-        """Do chunks, and return the receipts; as the last of them an error, if there is one."""
-        return self._collect(lambda: self._run_each(group))
+    def run(self, turn: int, group: Sequence[Descriptor]) -> list[Any]:
+        """Do chunks, and return the receipts; as the last of them an error, if there is one.
+
+        Args:
+            turn: The number of the call, from 0.
+            group: The chunks.
+        """
+        return self._collect(turn, lambda: self._run_each(group))
 
     def _plan_next(self, lot: int, given: int) -> Iterator[Descriptor | None]:
         assert self._plan is not None
@@ -98,7 +105,17 @@ class RayWorker:
                 self._at = _describe_row(descriptor, done)
                 yield receipt
 
-    def _collect(self, work: Callable[[], Iterable[Any]]) -> list[Any]:
+    def _collect(self, turn: int, work: Callable[[], Iterable[Any]]) -> list[Any]:
+        with self._turns:
+            self._turns.wait_for(lambda: self._turn == turn)
+        try:
+            return self._carry_out(work)
+        finally:
+            with self._turns:
+                self._turn += 1
+                self._turns.notify_all()
+
+    def _carry_out(self, work: Callable[[], Iterable[Any]]) -> list[Any]:
         if self._failed is not None:
             return [self._failed]
         came: queue.SimpleQueue[Any] = queue.SimpleQueue()
