@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections import Counter
 
-from pairlift.durable_plan import DurablePlan
+from pairlift.durable_plan import open_plan
 from pairlift.errors import Stopped, StorageError, UsageError
 from pairlift.formats import STREAM
 from pairlift.outputs.ledger import Ledger
@@ -49,7 +49,7 @@ class Cluster:
         opened.check_headers()
         resumed, rejected = ledger.tally.rows, Counter[str]()
         inputs = tuple(dataclasses.replace(each, name=locate(each.name)) for each in opened.inputs)
-        plan = DurablePlan(ledger.keeper, inputs, opened.found, opened.options.chunk_rows)
+        plan = open_plan(ledger.keeper, inputs, opened.found, opened.options.chunk_rows)
         feed = Feed(plan, opened, lambda chunk: ledger.covers(chunk.key, chunk.rows))
         while not feed.several and not feed.complete and not len(feed.queue):
             feed.plan_here()
@@ -85,7 +85,7 @@ class Cluster:
         task, plan = describe_task(opened, ledger), None
         if feed.several:  # the inputs of it may be many, and go to each machine once
             inputs = tuple(dataclasses.replace(each, name=locate(each.name)) for each in opened.inputs)
-            plan = ray.put(DurablePlan(ledger.keeper, inputs, opened.found, opened.options.chunk_rows))
+            plan = ray.put(open_plan(ledger.keeper, inputs, opened.found, opened.options.chunk_rows))
         bundle = scorer.bundle
         made = (locate(bundle.path), bundle.digest, scorer.variant, self.threads, task, plan, self.seconds)
         return Pool(made, workers, self.threads, feed, opened.name)
