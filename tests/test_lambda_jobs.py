@@ -262,7 +262,10 @@ def test_chunks_that_are_asked_for_one_by_one_are_put_together_by_the_job(
         (spoil(plan[0], rows="many"), "found str 'many', expected int; expected a line of: pairlift plan INPUT"),
         (spoil(plan[0], rows=0), "with 0 rows from 0, expected a line of: pairlift plan s3://"),
         (spoil(plan[0], rows=5), "the rows from 0 on are not where the plan says; make the plan again"),
-        (spoil(plan[0], stamp={**first["stamp"], "etag": "other"}), "the job began otherwise: input etag"),
+        (
+            spoil(plan[0], stamp={**first["stamp"], "etag": "other"}),
+            "the unfinished job was another one: input in.jsonl (was ",
+        ),
         (spoil(plan[0], rows=10**30), "expected a line of: pairlift plan INPUT"),
         ({**plan[0], "spans": [first, first]}, "has 2 spans, expected a line of: pairlift plan s3://"),
         ({**plan[0], "spans": []}, "has 0 spans, expected a line of: pairlift plan s3://"),
