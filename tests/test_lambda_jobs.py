@@ -271,7 +271,7 @@ def test_chunks_that_are_asked_for_one_by_one_are_put_together_by_the_job(
         ({**plan[0], "spans": []}, "has 0 spans, expected a line of: pairlift plan s3://"),
         ({**plan[0], "lot": 1}, "the chunk is of a job of several inputs"),
         ({**plan[0], "row": 16}, "the chunk is of a job of several inputs"),
-        ({**plan[0], "format": 2}, "expected a line of: pairlift plan INPUT"),
+        ({"format": 2, **first}, "expected a line of: pairlift plan INPUT"),  # as versions before this one wrote it
     ):
         answer = container.invoke({**whole, "chunk": spoilt})
         assert answer.failed, answer.payload
