@@ -143,7 +143,9 @@ def test_a_job_that_stopped_goes_on(scorer: Scorer, pairs: Path, place: Place) -
     assert not [name for name in after if "/job" in name]
     assert score_small(scorer, str(pairs), output).finished
     pairs.write_text(pairs.read_text() + "\n{}")
-    with pytest.raises(DestinationError, match=r"exists, made by another job: input in\.jsonl \(was \d+ bytes of .*, is \d+ bytes of "):
+    with pytest.raises(
+        DestinationError, match=r"exists, made by another job: input in\.jsonl \(was \d+ bytes of .*, is \d+ bytes of "
+    ):
         score_small(scorer, str(pairs), output)
 
 
