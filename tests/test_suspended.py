@@ -276,3 +276,15 @@ def test_of_two_processes_that_begin_at_once_each_says_what_it_has_made(place: P
     for variant, (code, said) in zip(("fp32", other), ends.values(), strict=True):
         assert code in ((0,) if variant == made else (7, 8)), (made, ends, said)
     assert list_left(place) == []
+
+
+@pytest.mark.parametrize("place", ["directory", "prefix"], indirect=True)
+def test_a_part_that_a_killed_process_adds_to_a_committed_output_goes_with_the_next_run(place: Place) -> None:
+    rows = {variant: score_apart(place.source, variant) for variant in ("fp32", "int8")}
+    with suspended(place, "int8", f"before:{CHUNK}", f"after:{CHUNK}") as first:
+        assert score_stub(str(place.source), place.output, "fp32", restart=True) == 0
+        first.send_signal(signal.SIGCONT)
+        if wait(first) == "stopped":  # its part stands among those of the other
+            first.kill()
+    assert score_stub(str(place.source), place.output, "fp32") == 0
+    assert check_whole(place, rows) == "fp32"
