@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from backports import zstd
-from conftest import SMALL_BUNDLE
-from pairlift import Scorer, chunk, formats
+from conftest import SMALL_BUNDLE, score_small
+from pairlift import Scorer, formats
 from pairlift.errors import InputError
 from pairlift.formats.members import MemberStream
 from pairlift.formats.row import Place
-from pairlift.job import score_file
 
 ROWS = 3000
 PAIRS = [(f"a dog {i * 7919 % 10007}", f"a cat {i * i % 10007}") for i in range(ROWS)]
@@ -178,7 +177,6 @@ def test_a_place_that_cannot_be_come_to_passes(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["in.jsonl", "in.csv", "in.parquet"])
 def test_a_read_that_fails_once_costs_no_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(chunk, "CHUNK_ROWS", 64)
     path, usual, tried = tmp_path / name, formats.open_input, []
     path.write_bytes(FILES[name])
 
@@ -192,8 +190,8 @@ def test_a_read_that_fails_once_costs_no_work(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(formats, "open_input", open_failing)
     scorer = Scorer.open(SMALL_BUNDLE)
     with pytest.raises(InputError, match=r"Input/output error.*; run the same command again"):
-        score_file(scorer, str(path), str(tmp_path / "out.csv"))
-    outcome = score_file(scorer, str(path), str(tmp_path / "out.csv"))
+        score_small(scorer, path, tmp_path / "out.csv", chunk_rows=64)
+    outcome = score_small(scorer, path, tmp_path / "out.csv", chunk_rows=64)
     assert 0 < outcome.resumed < outcome.totals.rows == ROWS
 
 

@@ -72,7 +72,7 @@ def carry_out(where: Output, identity: Identity, work: Work, *, restart: bool = 
                 raise
             return _finished(twin, work)
         ledger.leave()
-        where.tidy()
+        where.tidy(manifest)
         return Outcome(totals=manifest.totals, last_run=last_run, manifest=manifest, redone=ledger.redone)
 
 
@@ -93,20 +93,23 @@ def _let_go(ledger: Ledger, where: Output, work: Work, error: BaseException, twi
     """Keep what is done of a job that could not be carried out, if that is of use."""
     if twin is not None and twin.mark == ledger.job.mark:
         ledger.leave()
-    elif twin is not None or _is_lost(where, work, error):
+    elif twin is not None or _is_lost(where, work, error, ledger):
         ledger.discard()
     if not work.resumable and isinstance(error, Stopped):
         raise Stopped(error.number, "what came on standard input is not kept; begin again") from None
 
 
-def _is_lost(where: Output, work: Work, error: BaseException) -> bool:
+def _is_lost(where: Output, work: Work, error: BaseException, ledger: Ledger) -> bool:
     """Return whether no other process can go on from what is done.
 
-    The parts of a job whose output another job has made meanwhile stand among that one's; the chunks of one file do not.
+    The parts of a job whose output another job has made meanwhile stand among that one's; the chunks of one file can still be
+    used, as long as the job is the one at work.
     """
     if isinstance(error, InputError) and not error.passing:
         return True
-    return not work.resumable or (where.names.whole and isinstance(error, DestinationError))
+    if isinstance(error, DestinationError) and not where.locked:
+        return where.names.whole or not ledger.is_at_work()
+    return not work.resumable
 
 
 def _find_twin(where: Output, identity: Identity) -> JobManifest | None:

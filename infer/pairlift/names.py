@@ -110,6 +110,10 @@ class Names:
         """Return the name of what says that a job is committed or abandoned."""
         return f"{self.folder_of(mark)}verdict.json"
 
+    def probe(self, mark: str) -> str:
+        """Return the name of a file by which a store is tried."""
+        return f"{self.folder_of(mark)}probe"
+
     def plan(self, mark: str, lot: int, number: int) -> str:
         """Return the name of a piece of the plan of a lot."""
         return f"{self.folder_of(mark)}plan-{lot:05d}-{number:06d}.json"

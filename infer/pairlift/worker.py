@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 from pairlift import formats
 from pairlift.chunks import Running
-from pairlift.errors import DestinationError, UsageError
+from pairlift.errors import ChangedError, DestinationError, UsageError
 from pairlift.formats import Format, Reader, Row
-from pairlift.inputs import Input, common_folder, shown_name
+from pairlift.inputs import Input, common_folder, describe_change, shown_name
 from pairlift.names import Key
 from pairlift.options import JobOptions, identify
 from pairlift.outputs.keeper import Keeper
@@ -79,6 +79,7 @@ def run_descriptor(
     if where.locked:
         raise UsageError(f"{output}: is a local file, which one process makes; name an object, a directory or a prefix")
     with storage_errors(output):
+        _check_planned(only)
         check_place(where, [only.name], scorer.bundle.path)
         identity = identify(scorer, (only,), found, written, options, one_machine=False)
         with where.open(identity) as ledger:
@@ -95,6 +96,17 @@ def run_descriptor(
                     if where.find_finished(identity) is not None:
                         return []
                     raise
+
+
+def _check_planned(planned: Input) -> None:
+    """Hold an input to what it was when the plan was made, before a job of another one is begun; a `ChangedError`."""
+    with formats.open_input(planned.name) as file:
+        now = read_stamp(file)
+    if now != planned.stamp:
+        raise ChangedError(
+            f"{planned.name}: has changed since the job was planned ({describe_change(planned.stamp, now)}); restore it, or run "
+            "pairlift plan again"
+        )
 
 
 class Worker:

@@ -254,7 +254,7 @@ class SimulatedBucket:
     def tidy(self, names: Iterable[str]) -> None:
         """Nothing is left of an upload here."""
 
-    def probe(self, name: str, data: bytes, mark: str) -> None:
+    def probe(self, name: str, mark: str) -> None:
         """This bucket heeds conditions."""
 
     def _find(self, name: str) -> Found | None:

@@ -40,7 +40,7 @@ class Keeper:
             ChangedError: The chunk was done from other rows.
             DestinationError: Another job has taken the place of this one.
         """
-        data = self._complete(chunk.output, writer)
+        data = self._complete(chunk, writer)
         name = self.names.receipt(self.mark, chunk.key)
         self._check_alive()
         receipt = self._make(chunk, data, over=False)
@@ -73,12 +73,12 @@ class Keeper:
         }
         return {name: stored for name, stored in files.items() if stored}
 
-    def _complete(self, output: bytes, writer: Writer) -> bytes:
-        """Return a chunk's records as its part holds them."""
-        if not self.names.whole:
-            return output
+    def _complete(self, chunk: Chunk, writer: Writer) -> bytes:
+        """Return a chunk's records as its part holds them; nothing where no row was scored, for a part has rows."""
+        if not self.names.whole or not chunk.tally.scored:
+            return chunk.output if chunk.tally.scored else b""
         file = io.BytesIO()
-        writer.join([io.BytesIO(output)] if output else [], file)
+        writer.join([io.BytesIO(chunk.output)], file)
         return file.getvalue()
 
     def _check_alive(self) -> None:

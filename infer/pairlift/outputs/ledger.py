@@ -51,6 +51,7 @@ from pairlift.outputs.lock import Lock
 from pairlift.outputs.records import JobManifest, JobRecord, LastRun, Receipt, Verdict
 from pairlift.storage.store import Store, Stored
 
+REMOVED = "was removed while the job was committed; run the same command again"
 MADE_MEANWHILE = "was made by another process meanwhile; choose another name, or add --force to replace it"
 
 
@@ -142,6 +143,10 @@ class Ledger:
             self.receipts[receipt.key] = receipt
             self.tally += receipt.tally
 
+    def is_at_work(self) -> bool:
+        """Return whether no other job has taken the place of this one."""
+        return read_job(self._store, self._names).mark == self.job.mark
+
     def covers(self, key: Key, rows: int) -> bool:
         """Return whether rows of a lot are done, in one chunk or several."""
         row, end = key.row, key.row + rows
@@ -155,7 +160,7 @@ class Ledger:
         Raises:
             DestinationError: The job is not at work any more, which is why its files are gone.
         """
-        if read_job(self._store, self._names).mark != self.job.mark:
+        if not self.is_at_work():
             raise DestinationError(f"{self._shown}: another process has finished this job or started it over")
         self._forget(keys)
 
@@ -192,7 +197,7 @@ class Ledger:
         elif abandon(self._store, self._names, self.job) is Fate.DEAD:
             verdict = self._names.verdict(self.job.mark)
             remove_jobs(self._store, self._names, [self.job.mark], but=[verdict])
-            if read_job(self._store, self._names).mark == self.job.mark:
+            if self.is_at_work():
                 self._store.remove([self._names.job])
 
     @property
@@ -229,9 +234,7 @@ class Ledger:
             found = read_manifest(self._store, self._names)
             if found is not None and found.mark == manifest.mark:
                 self._store.remove([self._names.manifest])
-            raise StorageError(
-                f"{self._store.root}{lost[0]}: was removed while the job was committed; run the same command again"
-            )
+            raise StorageError(f"{self._store.root}{lost[0]}: {REMOVED}")
 
     def _commit_file(self, writer: Writer, labels: tuple[str, ...], last_run: LastRun) -> JobManifest:
         made: list[JobManifest] = []
@@ -253,6 +256,8 @@ class Ledger:
         if not done and not is_of(self._store.look(name), made[0]):
             raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
         self.put_beside(made[0])
+        if self._store.stat(name) is None:
+            raise StorageError(f"{self._shown}: {REMOVED}")
         return made[0]
 
     def put_beside(self, manifest: JobManifest) -> None:

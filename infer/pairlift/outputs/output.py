@@ -16,6 +16,7 @@ from pairlift.outputs.jobs import (
     Fate,
     abandon,
     clean_up,
+    decide,
     help_commit,
     is_of,
     read_job,
@@ -110,14 +111,25 @@ class Output:
         """Remove what a process that died after the commit has left."""
         if not self.locked:
             clean_up(self.store, self.names, manifest.mark, ())
+            if self.names.whole:
+                self._remove_strays(manifest.mark)
         elif self.store.names(self.names.folder):
             with self._hold() as lock:
                 lock.clear()
-        self.tidy()
+        self.tidy(manifest)
 
-    def tidy(self) -> None:
-        """Abort unfinished writes of the output that dead processes have left."""
-        self.store.tidy([self.names.output or self.names.manifest])
+    def _remove_strays(self, mark: str) -> None:
+        """Remove parts that a process of another job has added when its job was over, and was killed."""
+        store, names = self.store, self.names
+        found = {m for name in store.names("part-") if (m := names.find_mark(name))}
+        for stray in sorted(found - {mark, read_job(store, names).mark or mark}):
+            if decide(store, names, stray, Verdict(manifest=None)).manifest is None:
+                remove_jobs(store, names, [stray], but=[names.verdict(stray)])
+
+    def tidy(self, manifest: JobManifest) -> None:
+        """Abort unfinished writes of the output's files that dead processes have left."""
+        names = (self.names.output, self.names.manifest, self.names.rejects(manifest.mark))
+        self.store.tidy([name for name in names if name])
 
     @contextlib.contextmanager
     def open(
@@ -182,13 +194,11 @@ class Output:
                     raise ChangedError(f"{store.root}{names.folder}: {OLDER}")
                 lock.clear(but=[names.job])
             job = JobRecord(mark=draw_mark(), identity=identity, replaced=replaced)
-            data = record.dump(job)
-            if store.swap(names.job, writing(data), job.mark, at_work.version) is None:
+            store.probe(names.probe(job.mark), job.mark)
+            if store.swap(names.job, writing(record.dump(job)), job.mark, at_work.version) is None:
                 remove_jobs(store, names, [job.mark])
                 continue
-            if at_work.version is None:
-                store.probe(names.job, data, job.mark)
-            elif at_work.mark is not None and fate is Fate.DEAD:
+            if at_work.mark is not None and fate is Fate.DEAD:
                 remove_jobs(store, names, [at_work.mark], but=[names.verdict(at_work.mark)])
             return Ledger(store, names, job, lock, fresh=True)
 

@@ -52,11 +52,10 @@ class BucketStore:
             version = upload.finish()
         return None if version is None else dataclasses.replace(stored, version=version)
 
-    def probe(self, name: str, data: bytes, mark: str) -> None:
+    def probe(self, name: str, mark: str) -> None:
         """Make sure that the store refuses to create what is there, once for each bucket.
 
-        Some stores take no notice of `If-None-Match` and overwrite. To be called when `create` has just written this very
-        object; where the store does overwrite it, its bytes stay the same. `If-Match` is not tried.
+        Some stores take no notice of `If-None-Match` and overwrite. `If-Match` is not tried.
 
         Raises:
             StorageError: It does not refuse.
@@ -64,8 +63,9 @@ class BucketStore:
         place = (str(self._client.meta.endpoint_url), self._url.bucket)
         if place in _probed:
             return
+        self.create(name, b"probe", mark)
         # A first yes may be because somebody has removed the object meanwhile.
-        if self.create(name, data, mark) is not None and self.create(name, data, mark) is not None:
+        if self.create(name, b"probe", mark) is not None and self.create(name, b"probe", mark) is not None:
             raise StorageError(
                 f"{self._at(name)}: the store overwrites in spite of a condition (If-None-Match), which pairlift needs so that "
                 "two processes cannot overwrite each other; use a store that heeds it (docs/stores.md), or write to a local "

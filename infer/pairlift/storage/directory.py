@@ -116,7 +116,7 @@ class DirectoryStore:
     def tidy(self, names: Iterable[str]) -> None:
         """Do nothing: what a dead process was writing lies in the job's folder, and goes with it."""
 
-    def probe(self, name: str, data: bytes, mark: str) -> None:
+    def probe(self, name: str, mark: str) -> None:
         """Do nothing: a hard link never replaces a file."""
 
     def __reduce__(self) -> tuple[Any, ...]:

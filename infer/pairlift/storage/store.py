@@ -113,8 +113,8 @@ class Store(Protocol):
         """Abort unfinished writes of these files, those of other processes too."""
         ...
 
-    def probe(self, name: str, data: bytes, mark: str) -> None:
-        """See that a file that was just created cannot be created again; a `StorageError` if the store lets it."""
+    def probe(self, name: str, mark: str) -> None:
+        """See, by a file of that name, that what is there cannot be created again; a `StorageError` if the store lets it."""
         ...
 
 
