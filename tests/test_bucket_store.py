@@ -211,11 +211,11 @@ def test_a_listing_has_names_in_order_sizes_and_versions(bucket: Bucket, store: 
     put_behind(bucket, b"", "root/")  # as a console marks a folder
     versions = {name: put_behind(bucket, name.encode(), f"root/{name}") for name in ("b", "a/2", "a/10", "a b+é%")}
     put_behind(bucket, b"x", "rooted")
-    found = store.list()
+    found = store.find()
     assert [*found] == sorted(versions)
     assert found == {name: Found(size=len(name.encode()), version=version) for name, version in versions.items()}
-    assert [*store.list("a/")] == ["a/10", "a/2"]
-    assert store.list("c") == {}
+    assert [*store.find("a/")] == ["a/10", "a/2"]
+    assert store.find("c") == {}
 
 
 def test_altered_files_are_found_by_one_listing(bucket: Bucket, store: BucketStore) -> None:
@@ -368,7 +368,7 @@ def test_a_refusal_that_stays_is_not_advised_to_be_tried_again(bucket: Bucket, s
     actions: list[Callable[[], Any]] = [
         lambda: store.create("a", b"one", "mark"),
         lambda: store.swap("a", writing(LARGE), "mark", None),
-        lambda: store.list(),
+        lambda: store.find(),
         lambda: store.read("a"),
         lambda: store.remove(["a"]),
     ]
@@ -392,7 +392,7 @@ def test_a_store_that_takes_no_notice_of_conditions_is_found_out(bucket: Bucket,
     assert store.create("job.json", b"{}", "mark") is not None
     for _ in range(2):  # and each time again
         with pytest.raises(
-            StorageError, match=r"root/job.json: the store overwrites in spite of a condition \(If-None-Match\)"
+            StorageError, match=r"root/probe: the store overwrites in spite of a condition \(If-None-Match\)"
         ):
             store.probe("probe", "mark")
     assert bucket.get("root/job.json") == b"{}"
@@ -405,7 +405,7 @@ def test_a_store_that_heeds_conditions_is_asked_once(
     made = store.create("job.json", b"{}", "mark")
     bucket.proxy.requests.clear()
     store.probe("probe", "mark")
-    assert [line.split()[0] for line in bucket.proxy.requests] == ["PUT", "HEAD"]
+    assert [line.split()[0] for line in bucket.proxy.requests] == ["PUT", "PUT", "HEAD"]
     open_store(bucket.url("elsewhere/")).probe("probe", "mark")
     assert len(bucket.proxy.requests) == 2
     assert made is not None and store.find_altered({"job.json": made}) == []

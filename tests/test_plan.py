@@ -14,7 +14,7 @@ import pytest
 from backports import zstd
 from conftest import SMALL_CHUNKS, Run, score_small
 from pairlift import Scorer, formats
-from pairlift.errors import ChangedError, InputError, UsageError
+from pairlift.errors import ChangedError, UsageError
 from pairlift.formats import Row
 from pairlift.inputs import Input, stamp_inputs
 from pairlift.names import Key
@@ -176,7 +176,7 @@ def test_chunks_done_one_by_one_in_any_order_are_the_output(tmp_path: Path, scor
     with pytest.raises(UsageError, match="is a local file, which one process makes"):
         run_descriptor(scorer, plan[0], str(tmp_path / "other.jsonl"), small)
     source.write_bytes(JSONL + b"{}")
-    with pytest.raises(InputError, match=r"in\.jsonl: changed while it was read \(was \d+ bytes .*, is \d+ bytes"):
+    with pytest.raises(ChangedError, match=r"in\.jsonl: has changed since the job was planned \(was \d+ bytes .*, is \d+ bytes"):
         run_descriptor(scorer, plan[0], f"{tmp_path}/others/", small)
 
 

@@ -130,9 +130,17 @@ def abandon(store: Store, names: Names, job: JobRecord) -> Fate:
     """Make sure that a job can never commit, or help it to if it is about to."""
     verdict = decide(store, names, job.mark, Verdict(manifest=None))
     if verdict.manifest is not None:
-        return help_commit(store, names, job, verdict) if names.whole else Fate.DOOMED
+        return help_commit(store, names, job, verdict) if names.whole else _look_at_file(store, names, job, verdict.manifest)
     found = read_manifest(store, names)
     return Fate.DEAD if found is None or found.mark != job.mark else Fate.COMMITTED
+
+
+def _look_at_file(store: Store, names: Names, job: JobRecord, manifest: JobManifest) -> Fate:
+    """Return what becomes of a job of one file that was about to commit."""
+    found = store.look(names.output)
+    if is_of(found, manifest):
+        return Fate.COMMITTED
+    return Fate.DOOMED if (found.version if found else None) == job.replaced.output else Fate.DEAD
 
 
 def help_commit(store: Store, names: Names, job: JobRecord, verdict: Verdict) -> Fate:
