@@ -36,7 +36,7 @@ def stop_early(scorer: Scorer, pairs: Path, output: Path) -> None:
         raise Stopped(15)
 
     with pytest.raises(Stopped):
-        score_file(scorer, str(pairs), str(output), progress=stop)
+        score_small(scorer, pairs, output, progress=stop)
 
 
 @pytest.fixture
@@ -69,21 +69,21 @@ def test_a_file_that_comes_meanwhile_costs_nothing_that_is_done(scorer: Scorer, 
     output = tmp_path / "out.jsonl"
     output_of_others = "mine"
     with pytest.raises(DestinationError, match="was made by another process meanwhile; remove it and run the same command again: what is done is kept"):  # fmt: skip
-        score_file(scorer, str(pairs), str(output), progress=lambda step: output.write_text(output_of_others))
+        score_small(scorer, pairs, output, progress=lambda step: output.write_text(output_of_others))
     assert output.read_text() == output_of_others
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl", "out.jsonl.job"]
     output.unlink()
-    assert score_file(scorer, str(pairs), str(output)).resumed == 40
+    assert score_small(scorer, pairs, output).resumed == 40
 
 
 def test_an_output_that_was_altered_is_noticed_though_its_size_is_the_same(
     scorer: Scorer, pairs: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.jsonl"
-    score_file(scorer, str(pairs), str(output))
+    score_small(scorer, pairs, output)
     output.write_text(output.read_text().replace("the dog 7", "the cat 7"))
     with pytest.raises(DestinationError, match=r"exists, altered since it was made \(other bytes\)"):
-        score_file(scorer, str(pairs), str(output))
+        score_small(scorer, pairs, output)
 
 
 def test_a_part_that_was_altered_is_noticed_though_its_size_is_the_same(
@@ -94,7 +94,7 @@ def test_a_part_that_was_altered_is_noticed_though_its_size_is_the_same(
     part = journal_path(output) / "000000000000.part"
     part.write_text(part.read_text().replace("the dog 7", "the cat 7"))
     with pytest.raises(ChangedError, match="the chunk of row 0 is not as it was written; --restart to begin again"):
-        score_file(scorer, str(pairs), str(output))
+        score_small(scorer, pairs, output)
 
 
 @pytest.mark.parametrize("name", ["out.csv.rejects.jsonl", "out.csv.job/in.jsonl", "out.csv"])
@@ -103,14 +103,14 @@ def test_the_input_is_never_where_the_output_goes(scorer: Scorer, tmp_path: Path
     source.parent.mkdir(exist_ok=True)
     source.write_text(GOOD if name.endswith("jsonl") else "premise,hypothesis\na,b\n")
     with pytest.raises((UsageError, DestinationError), match=r"is the input, and would be|exists and is no job's"):
-        score_file(scorer, str(source), str(tmp_path / "out.csv"))
+        score_small(scorer, source, tmp_path / "out.csv")
     assert source.exists()
 
 
 def test_a_strangers_manifest_is_left_alone(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "out.jsonl.manifest.json").write_text("{}")
     with pytest.raises(DestinationError, match="exists and is no job's manifest, which will stand there; move it"):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+        score_small(scorer, pairs, tmp_path / "out.jsonl")
 
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
@@ -118,7 +118,7 @@ def test_rejects_of_others_are_left_alone(scorer: Scorer, pairs: Path, tmp_path:
     there = tmp_path / "out.jsonl.rejects.jsonl"
     there.write_text("precious") if kind == "file" else there.mkdir()
     with pytest.raises(DestinationError, match="exists, and rejected rows will stand there; move it"):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+        score_small(scorer, pairs, tmp_path / "out.jsonl")
     assert there.exists()
 
 
@@ -134,18 +134,18 @@ def test_an_output_that_was_moved_after_a_death_is_not_written_to(
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "remove", die)
         with pytest.raises(RuntimeError):
-            score_file(scorer, str(pairs), str(output))
+            score_small(scorer, pairs, output)
     output.rename(moved)
     with moved.open("a") as file:
         file.write("a line of the user's\n")
-    score_file(scorer, str(pairs), str(output))
+    score_small(scorer, pairs, output)
     assert moved.read_text() == output.read_text() + "a line of the user's\n"
     assert not output.samefile(moved)
 
 
 def test_a_job_at_work_is_not_removed_by_one_that_is_complete(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     output, aside = tmp_path / "out.jsonl", tmp_path / "aside"
-    score_file(scorer, str(pairs), str(output))
+    score_small(scorer, pairs, output)
     manifest = tmp_path / "out.jsonl.manifest.json"
     kept = manifest.read_bytes()
     output.rename(aside)
@@ -153,12 +153,12 @@ def test_a_job_at_work_is_not_removed_by_one_that_is_complete(scorer: Scorer, pa
     def come_back(step: Step) -> None:
         aside.rename(output)
         manifest.write_bytes(kept)
-        assert score_file(scorer, str(pairs), str(output)).finished
+        assert score_small(scorer, pairs, output).finished
         output.rename(aside)
         raise Stopped(15)
 
     with pytest.raises(Stopped):
-        score_file(scorer, str(pairs), str(output), "hypothesis=premise,premise=hypothesis", progress=come_back)
+        score_small(scorer, pairs, output, fields="hypothesis=premise,premise=hypothesis", progress=come_back)
     assert (journal_path(output) / "000000000000.part").exists()
 
 
@@ -171,7 +171,7 @@ def test_an_input_that_grows_before_it_is_read_is_noticed(
 
     monkeypatch.setattr(job, "replay", grow)
     with pytest.raises(InputError, match="changed while it was read"):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+        score_small(scorer, pairs, tmp_path / "out.jsonl")
 
 
 @pytest.mark.parametrize("target", ["out.jsonl.job", "out.jsonl.job/lock"])
@@ -181,7 +181,7 @@ def test_links_in_the_jobs_place_are_refused_and_not_waited_for(
     (tmp_path / target).parent.mkdir(exist_ok=True)
     (tmp_path / target).symlink_to(tmp_path / "nowhere")
     with pytest.raises((DestinationError, StorageError)):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+        score_small(scorer, pairs, tmp_path / "out.jsonl")
 
 
 def test_a_folder_that_vanishes_is_a_storage_error(
@@ -191,12 +191,12 @@ def test_a_folder_that_vanishes_is_a_storage_error(
     folder.mkdir()
     monkeypatch.setattr(job, "replay", lambda scorer, limit: folder.rmdir())
     with pytest.raises(StorageError, match="No such file or directory"):
-        score_file(scorer, str(pairs), str(folder / "out.jsonl"))
+        score_small(scorer, pairs, folder / "out.jsonl")
 
 
 def test_a_path_that_is_too_long_is_a_storage_error(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     with pytest.raises((StorageError, UsageError)):
-        score_file(scorer, str(pairs), str(tmp_path / ("x" * 300) / "out.jsonl"))
+        score_small(scorer, pairs, tmp_path / ("x" * 300) / "out.jsonl")
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.EXDEV, errno.EMLINK])
@@ -207,7 +207,7 @@ def test_a_file_system_without_hard_links_gets_its_output_all_the_same(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", refuse)
-    assert score_file(scorer, str(pairs), str(tmp_path / "out.jsonl")).totals.scored == 40
+    assert score_small(scorer, pairs, tmp_path / "out.jsonl").totals.scored == 40
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl", "out.jsonl.manifest.json"]
 
 
@@ -242,7 +242,7 @@ def test_a_directory_with_a_lock_and_something_else_is_no_jobs(scorer: Scorer, p
     (folder / "lock").touch()
     (folder / "precious").touch()
     with pytest.raises(DestinationError, match="exists and is no job's directory"):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+        score_small(scorer, pairs, tmp_path / "out.jsonl")
     assert (folder / "precious").exists()
 
 
@@ -251,14 +251,14 @@ def test_an_input_that_is_removed_while_it_is_read_is_named(scorer: Scorer, pair
         pairs.unlink(missing_ok=True)
 
     with pytest.raises(InputError, match="was removed while it was read; bring it back and run the same command again"):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"), progress=remove)
+        score_small(scorer, pairs, tmp_path / "out.jsonl", progress=remove)
     assert journal_path(tmp_path / "out.jsonl").exists()
 
 
 def test_a_pipe_is_refused_before_it_is_read(scorer: Scorer, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "in.jsonl")
     with pytest.raises(InputError, match="is a pipe, which can be read once only; give it as standard input"):
-        score_file(scorer, str(tmp_path / "in.jsonl"), str(tmp_path / "out.jsonl"))
+        score_small(scorer, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
 
 
 def test_a_name_that_leaves_no_room_for_its_files_is_refused_at_once(
@@ -267,13 +267,13 @@ def test_a_name_that_leaves_no_room_for_its_files_is_refused_at_once(
     for length, over in ((250, 9), (300, 59)):
         name = "x" * (length - 6) + ".jsonl"
         with pytest.raises(UsageError, match=f"a name {over} bytes too long for the files that go with it"):
-            score_file(scorer, str(pairs), str(tmp_path / name))
+            score_small(scorer, pairs, tmp_path / name)
 
 
 def test_a_link_to_nothing_is_an_output_that_exists(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "out.jsonl").symlink_to(tmp_path / "nowhere")
     with pytest.raises(DestinationError, match="exists"):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+        score_small(scorer, pairs, tmp_path / "out.jsonl")
 
 
 def test_a_name_that_is_not_utf8_is_a_name(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
