@@ -115,7 +115,7 @@ def test_the_input_is_never_where_the_output_goes(scorer: Scorer, tmp_path: Path
 def test_a_strangers_manifest_is_left_alone(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "out.jsonl.manifest.json").write_text("{}")
     with pytest.raises(
-        DestinationError, match="exists but was not written by pairlift, .* a file of that name; move it"
+        DestinationError, match=r"exists but was not written by pairlift, .* a file of that name; move it"
     ):
         score(scorer, pairs, tmp_path / "out.jsonl")
 
@@ -125,7 +125,7 @@ def test_rejects_of_others_are_left_alone(scorer: Scorer, pairs: Path, tmp_path:
     there = tmp_path / "out.jsonl.rejects.jsonl"
     there.write_text("precious") if kind == "file" else there.mkdir()
     with pytest.raises(
-        DestinationError, match="exists but was not written by pairlift, .* a file of that name; move it"
+        DestinationError, match=r"exists but was not written by pairlift, .* a file of that name; move it"
     ):
         score(scorer, pairs, tmp_path / "out.jsonl")
     assert there.exists()
