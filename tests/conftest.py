@@ -56,7 +56,9 @@ def bundle(tmp_path: Path) -> Path:
 SMALL_CHUNKS = 16  # rows: so that small inputs have many chunks
 
 
-def score_small(scorer: Scorer, source: Any, output: object, *, chunk_rows: int = SMALL_CHUNKS, **asked: Any) -> Outcome:
+def score_small(
+    scorer: Scorer, source: Any, output: object, *, chunk_rows: int = SMALL_CHUNKS, **asked: Any
+) -> Outcome:
     """Score a file in small chunks; `asked` are options of the job and arguments of `score_file`."""
     from pairlift.job import score_file
     from pairlift.options import JobOptions

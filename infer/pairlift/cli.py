@@ -23,11 +23,12 @@ VARIANTS = click.Choice(["fp32", "int8"])
 @click.option("--restart", is_flag=True, help="Begin an unfinished job again, whatever an earlier run had done.")
 @click.option("--force", is_flag=True, help="Replace OUTPUT, if pairlift has made it.")
 @click.option("--max-rejects", metavar="N|P%", help="Most rows that may be rejected.  [default: any number]")
+@click.option("--accept-rejects", is_flag=True, help="Exit with 0 although rows were rejected, within --max-rejects.")
 @click.option("--no-raw", is_flag=True, help="Keep rejected records out of OUTPUT.rejects.jsonl.")
 @click.option(
     "--quoting",
     type=click.Choice(["minimal", "none"]),
-    help="Of CSV and TSV, read and written.  [default: minimal for CSV, none for TSV]",
+    help="Quoting of CSV and TSV, for input and output.  [default: minimal for CSV, none for TSV]",
 )
 @click.option(
     "--engine",
@@ -36,7 +37,16 @@ VARIANTS = click.Choice(["fp32", "int8"])
     show_default=True,
     help="What computes: this process, or Ray.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Of Ray.  [default: as many as there are processors for]")
+@click.option(
+    "--task",
+    metavar="I/N",
+    help="Share the job with N processes that run this same command, as the I-th of them.  [default: what the scheduler says]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Number of Ray workers.  [default: as many as there are processors for]",
+)
 @click.option(
     "--chunk-seconds",
     type=click.FloatRange(min=0, min_open=True),
@@ -55,9 +65,11 @@ def score(
     restart: bool,
     force: bool,
     max_rejects: str | None,
+    accept_rejects: bool,
     no_raw: bool,
     quoting: str | None,
     engine: str,
+    task: str | None,
     workers: int | None,
     chunk_seconds: float,
     quiet: bool,
@@ -66,10 +78,13 @@ def score(
 
     Each may be s3://bucket/key, BUNDLE too. INPUT with a slash at its end is all files of a directory or prefix, and one with * or ?
     (in quotes) those that match: one job, in order of name. OUTPUT with a slash at its end is a directory or prefix of parts. A job that was
-    stopped or killed goes on when the same command is run again. Ray is found by RAY_ADDRESS; without it, one is started here.
+    stopped or killed goes on when the same command is run again. Any number of processes may share a job (--task). Ray is found by
+    RAY_ADDRESS; without it, one is started here.
 
     Example: pairlift score out/bundle pairs.csv scores.csv
     """
+    import os
+
     from pairlift.console import say
     from pairlift.errors import UsageError
     from pairlift.fields import map_fields
@@ -81,6 +96,7 @@ def score(
     from pairlift.progress import make_progress
     from pairlift.rejects import parse_most_rejects
     from pairlift.scorer import Scorer
+    from pairlift.sharing import find_share, parse_share
 
     most = parse_most_rejects(max_rejects) if max_rejects is not None else None
     run: Engine = run_here
@@ -90,7 +106,12 @@ def score(
         check_ends(source, output)
         run = Cluster(threads=threads or 1, workers=workers, seconds=chunk_seconds).run
     elif workers:
-        raise UsageError("--workers: is for --engine ray; here it is --threads")
+        raise UsageError("--workers only applies to --engine ray; use --threads with the local engine")
+    share = parse_share(task) if task else find_share(os.environ)
+    if share is not None and engine == "local":
+        run = share.run
+    elif task:
+        raise UsageError("--task only applies to the local engine; Ray shares a job by itself")
     names = find_inputs(source)
     check_apart(source, output)
     scorer = Scorer.open(bundle, variant, threads)
@@ -111,7 +132,7 @@ def score(
         scorer.close()
     if not quiet:
         say(describe(outcome, output))
-    return 1 if outcome.totals.rejected else 0
+    return 1 if outcome.totals.rejected and not accept_rejects else 0
 
 
 @click.command()

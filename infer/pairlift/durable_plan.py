@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import orjson
 
@@ -26,6 +26,9 @@ class PlanPiece:
     last: bool
 
 
+Planner = Callable[[Key], Iterator[Descriptor]]
+
+
 @dataclasses.dataclass(slots=True)
 class _Known:
     chunks: list[Descriptor] = dataclasses.field(default_factory=list)
@@ -33,20 +36,43 @@ class _Known:
     complete: bool = False
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class InputPlanner:
+    """Plans the lots of inputs; can be sent to another process.
+
+    Attributes:
+        inputs: In order, by names that hold in any process.
+        found: Their format.
+        chunk_rows: Rows of a chunk.
+    """
+
+    inputs: tuple[Input, ...]
+    found: Format
+    chunk_rows: int
+
+    def __call__(self, after: Key) -> Iterator[Descriptor]:
+        """Yield the chunks of a lot that come after one of it."""
+        return plan_inputs(self.inputs, self.found, self.chunk_rows, after, after.lot + 1)
+
+
+def open_plan(keeper: Keeper, inputs: tuple[Input, ...], found: Format, chunk_rows: int) -> DurablePlan:
+    """Return the plan of a job; arguments as `DurablePlan` and `InputPlanner`."""
+    return DurablePlan(keeper, len(cut_lots(inputs)), InputPlanner(inputs, found, chunk_rows))
+
+
 class DurablePlan:
     """The chunks of a job's lots. Pieces are written once; a second process that makes the same piece takes what is there."""
 
-    def __init__(self, keeper: Keeper, inputs: tuple[Input, ...], found: Format, chunk_rows: int) -> None:
+    def __init__(self, keeper: Keeper, lots: int, planner: Planner) -> None:
         """Take a job.
 
         Args:
             keeper: Its keeper.
-            inputs: In order, by names that hold in any process.
-            found: Their format.
-            chunk_rows: Rows of a chunk.
+            lots: How many lots it has.
+            planner: Makes the plan of a lot.
         """
-        self._keeper, self._inputs, self._found, self._chunk_rows = keeper, inputs, found, chunk_rows
-        self._lots = [_Known() for _ in cut_lots(inputs)]
+        self._keeper, self._planner = keeper, planner
+        self._lots = [_Known() for _ in range(lots)]
 
     @property
     def lots(self) -> int:
@@ -107,8 +133,7 @@ class DurablePlan:
         lot = self._lots[number]
         after = lot.chunks[-1].key if lot.chunks else Key(number, -1)
         piece: list[Descriptor] = []
-        chunks = plan_inputs(self._inputs, self._found, self._chunk_rows, after, number + 1)
-        for chunk in chunks:
+        for chunk in self._planner(after):
             if len(piece) == PIECE_CHUNKS and not self._write(number, piece, last=False):
                 return
             if len(piece) == PIECE_CHUNKS:

@@ -168,7 +168,9 @@ def _fixed_head(named: str) -> str:
 def _check_finished(names: Sequence[str]) -> None:
     """Refuse parts of an output that is not complete; an `InputError`."""
     for pattern, manifest in ((PART, MANIFEST_OF_PARTS), (OLD_PART, OLD_MANIFEST)):
-        for folder in sorted({name[: name.rfind("/") + 1] for name in names if pattern.fullmatch(name.rpartition("/")[2])}):
+        for folder in sorted(
+            {name[: name.rfind("/") + 1] for name in names if pattern.fullmatch(name.rpartition("/")[2])}
+        ):
             try:
                 with open_input(f"{folder}{manifest}"):
                     pass

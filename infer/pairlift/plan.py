@@ -1,6 +1,7 @@
 """The plan of a job: its chunks as descriptors, each of which says where its rows are, so that any machine can do it.
 
-One pass over the inputs. Ends of rows are looked for and nothing else in text; of Parquet only the footer is read.
+One pass over the inputs. In text only the ends of rows are looked for; of CSV a row with an open quote is read too, for the quote
+may hide an end. Of Parquet only the footer is read.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def plan_files(names: Sequence[str], quoting: str | None = None) -> Iterator[Des
 
 
 def plan_inputs(
-    inputs: Sequence[Input], found: Format, chunk_rows: int, after: Key = Key(0, -1), until: int | None = None
+    inputs: Sequence[Input], found: Format, chunk_rows: int, after: Key | None = None, until: int | None = None
 ) -> Iterator[Descriptor]:
     """Yield the chunks of inputs of one format; errors as `plan_files`.
 
@@ -116,10 +117,10 @@ def plan_inputs(
         inputs: In order.
         found: Their format.
         chunk_rows: Rows of a chunk.
-        after: The chunks before this one, and this one, are left out.
+        after: This chunk, and those before it, are left out.
         until: The number of the lot to stop before.
     """
-    plan = _Plan(inputs, found, chunk_rows)
+    plan, after = _Plan(inputs, found, chunk_rows), after or Key(0, -1)
     for number, lot in list(enumerate(cut_lots(inputs)))[after.lot : until]:
         chunks = plan.cut_table(number, lot) if found.kind == PARQUET else plan.cut_text(number, lot)
         yield from (chunk for chunk in chunks if chunk.key > after)

@@ -6,14 +6,13 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
 
-from pairlift.durable_plan import DurablePlan
+from pairlift.durable_plan import open_plan
 from pairlift.errors import Stopped, StorageError, UsageError
 from pairlift.formats import STREAM
 from pairlift.outputs.ledger import Ledger
-from pairlift.outputs.records import LastRun, Receipt
-from pairlift.plan import Descriptor, explain_plan
+from pairlift.outputs.records import LastRun
+from pairlift.plan import explain_plan
 from pairlift.ray_cluster import FREE_CPUS, connected
 from pairlift.ray_pool import Pool
 from pairlift.scorer import Scorer
@@ -55,7 +54,7 @@ class Cluster:
         for receipt in ledger.receipts.values():
             terms.tell(receipt.tally, rejected, None, resumed=True)
         inputs = tuple(dataclasses.replace(each, name=locate(each.name)) for each in opened.inputs)
-        plan = DurablePlan(ledger.keeper, inputs, opened.found, opened.options.chunk_rows)
+        plan = open_plan(ledger.keeper, inputs, opened.found, opened.options.chunk_rows)
         with connected(self.address, self.dashboard) as processors, noted_signals() as signals:
             workers = _count_workers(self, processors, opened)
             started, threads = time.monotonic(), workers * self.threads

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from pairlift.durable_plan import DurablePlan
+from pairlift.durable_plan import open_plan
 from pairlift.errors import UsageError
 from pairlift.inputs import common_folder
 from pairlift.local_engine import run_here
@@ -98,7 +98,7 @@ class Share:
         opened.check_headers()
         task = describe_task(opened, ledger)
         inputs = tuple(dataclasses.replace(each, name=locate(each.name)) for each in opened.inputs)
-        plan = DurablePlan(ledger.keeper, inputs, opened.found, opened.options.chunk_rows)
+        plan = open_plan(ledger.keeper, inputs, opened.found, opened.options.chunk_rows)
         rejected, resumed, done, started = Counter[str](), ledger.tally.rows, 0, time.monotonic()
         with noted_signals() as signals, contextlib.closing(Worker(scorer, task)) as worker:
             for descriptor in share_out(self, plan, ledger):
@@ -115,10 +115,12 @@ class Share:
         return measure_run(scorer.threads, ledger.tally.rows - done, done, started)
 
 
-
-
 def share_out(
-    share: Share, plan: Plan[C], ledger: Ledger, wait: Callable[[float], None] = time.sleep, now: Callable[[], float] = time.monotonic
+    share: Share,
+    plan: Plan[C],
+    ledger: Ledger,
+    wait: Callable[[float], None] = time.sleep,
+    now: Callable[[], float] = time.monotonic,
 ) -> Iterator[C]:
     """Yield the chunks that a process is to do, one after the other, until all are done by whomever.
 
@@ -183,7 +185,9 @@ def parse_share(text: str) -> Share:
     """
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise UsageError(f"--task {text}: expected I/N with I from 1 to N, such as 3/8 for the third of eight processes")
+        raise UsageError(
+            f"--task {text}: expected I/N with I from 1 to N, such as 3/8 for the third of eight processes"
+        )
     return Share(int(found[1]) - 1, int(found[2]))
 
 

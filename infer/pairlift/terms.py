@@ -47,7 +47,9 @@ class Terms:
         """Ask whether the job may go on; if not, an `Unfinished`."""
         if self.may_go_on is not None and not self.may_go_on(size):
             raise Unfinished(
-                f"out of time after {rows} rows, which are saved; run the same job again to continue", rows, rows > resumed
+                f"out of time after {rows} rows, which are saved; run the same job again to continue",
+                rows,
+                rows > resumed,
             )
 
 

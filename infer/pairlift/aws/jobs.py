@@ -140,7 +140,9 @@ def run_job(scorer: Scorer, job: ObjectJob, settings: Settings, deadline: Deadli
         scorer,
         job.input,
         job.output,
-        dataclasses.replace(_options_of(job, settings), most_rejects=None if most is None else parse_most_rejects(most)),
+        dataclasses.replace(
+            _options_of(job, settings), most_rejects=None if most is None else parse_most_rejects(most)
+        ),
         progress=deadline.note,
         may_go_on=deadline.may_go_on,
     )

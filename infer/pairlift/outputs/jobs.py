@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Collection
 
 from pairlift import record
-from pairlift.errors import ChangedError, RecordError
+from pairlift.errors import ChangedError, DestinationError, RecordError
 from pairlift.names import Names
 from pairlift.outputs.records import JobManifest, JobRecord, Verdict
-from pairlift.storage.store import Store, Write
+from pairlift.storage.store import Found, Store, Stored, Write
 
+STARTED_OVER = "another process has started this job over; wait for it"
+START_OVER = "start over with --restart"
 OLDER = "was left unfinished by another version of pairlift; finish it with that version, or start over with --restart"
 
 
@@ -77,6 +80,31 @@ def decide(store: Store, names: Names, mark: str, verdict: Verdict) -> Verdict:
             return found
 
 
+def prepare(store: Store, names: Names, job: JobRecord, manifest: JobManifest) -> JobManifest:
+    """Decide that a job of one file is about to commit, and return its manifest: this one, or that of a twin.
+
+    Raises:
+        DestinationError: The job was abandoned.
+    """
+    verdict = Verdict(manifest=manifest, replaced=job.replaced)
+    while True:
+        found = decide(store, names, job.mark, verdict)
+        if found.manifest is None:
+            raise DestinationError(f"{store.root}{names.output}: {STARTED_OVER}")
+        if (found.manifest.output_sha256, found.replaced) == (manifest.output_sha256, job.replaced):
+            return found.manifest
+        there = store.stat(names.verdict(job.mark))  # chunks were done again, on another processor
+        if there is not None:
+            store.swap(names.verdict(job.mark), writing(record.dump(verdict)), job.mark, there.version)
+
+
+def is_of(found: Found | None, manifest: JobManifest) -> bool:
+    """Return whether a file is the output that a manifest speaks of: by its mark, or, where files have none, by its bytes."""
+    if found is None or found.size != manifest.output_size:
+        return False
+    return found.mark == manifest.mark if found.mark is not None else found.sha256 == manifest.output_sha256
+
+
 def publish(store: Store, names: Names, job: JobRecord, manifest: JobManifest) -> bool:
     """Give a committed job of parts its manifest, and return whether the output is this job's.
 
@@ -88,22 +116,42 @@ def publish(store: Store, names: Names, job: JobRecord, manifest: JobManifest) -
     return found is not None and found.mark == job.mark
 
 
-def abandon(store: Store, names: Names, job: JobRecord) -> bool:
-    """Make sure that a job can never commit, so that its files may be removed; False if it has committed.
+class Fate(enum.Enum):
+    """What becomes of a job whose place another is to take."""
 
-    A job that is about to commit is helped to do so. One file or object is joined out of the parts before it gets its name,
-    so there the parts of any job may be removed.
-    """
-    if not names.whole:
-        return True
+    COMMITTED = "its output is there"
+    DEAD = "it can never commit, and its files may be removed"
+    DOOMED = (
+        "a process of it may be about to commit, and nobody can help: its files stay until another job has committed"
+    )
+
+
+def abandon(store: Store, names: Names, job: JobRecord) -> Fate:
+    """Make sure that a job can never commit, or help it to if it is about to."""
     verdict = decide(store, names, job.mark, Verdict(manifest=None))
     if verdict.manifest is not None:
-        if publish(store, names, job, verdict.manifest):
-            clean_up(store, names, job.mark, verdict.dead)
-            return False
-        return True
+        return help_commit(store, names, job, verdict) if names.whole else Fate.DOOMED
     found = read_manifest(store, names)
-    return found is None or found.mark != job.mark
+    return Fate.DEAD if found is None or found.mark != job.mark else Fate.COMMITTED
+
+
+def help_commit(store: Store, names: Names, job: JobRecord, verdict: Verdict) -> Fate:
+    """Bring a job of parts to its end that has a verdict that it is committed, whose process may have died."""
+    manifest = verdict.manifest
+    assert manifest is not None
+    there = read_manifest(store, names)
+    if (there is None or there.mark != job.mark) and find_altered(store, manifest):
+        return Fate.DOOMED
+    if not publish(store, names, job, manifest):
+        return Fate.DEAD
+    clean_up(store, names, job.mark, verdict.dead)
+    return Fate.COMMITTED
+
+
+def find_altered(store: Store, manifest: JobManifest) -> list[str]:
+    """Return the files of a manifest that are not as they were written."""
+    files = (*manifest.parts, *([manifest.rejects] if manifest.rejects else []))
+    return store.find_altered({file.path: Stored(size=file.size, sha256=file.sha256) for file in files})
 
 
 def find_marks(store: Store, names: Names) -> set[str]:

@@ -8,7 +8,8 @@ Any number of processes may work at one output, and any of them may be suspended
 * A chunk is done when its receipt is there, which is written once, after its files. A receipt whose files are not as it says
   counts for nothing, and its chunk is done again.
 * The commit replaces one file, and only the version of it that was there when the job began: the manifest of an output of
-  parts, or the output itself, after its manifest. So of several jobs one commits, and the others find it.
+  parts, or the output itself. So of several jobs one commits, and the others find it. The rejected rows and the manifest of one
+  file follow it; whoever finds that they have not puts them there, for the manifest was written down before.
 * The parts of a job are removed only when it can never commit: after another job has committed, or after a verdict, which is
   written once, says that it is abandoned. A job that has a verdict that it is committed is helped by whoever finds it.
 """
@@ -24,15 +25,21 @@ from typing import BinaryIO
 from pairlift import record
 from pairlift.counts import Tally
 from pairlift.digest import FileDigest, sha256_bytes
-from pairlift.errors import DestinationError, RecordError, StorageError
+from pairlift.errors import ChangedError, DestinationError, RecordError, StorageError
 from pairlift.formats.row import Writer
 from pairlift.formats.text import join_files
 from pairlift.names import Key, Names
 from pairlift.outputs.jobs import (
+    START_OVER,
+    STARTED_OVER,
+    Fate,
     abandon,
     clean_up,
     decide,
+    find_altered,
     find_marks,
+    is_of,
+    prepare,
     publish,
     read_job,
     read_manifest,
@@ -70,7 +77,16 @@ class Ledger:
         fresh: Whether this process has begun the job.
     """
 
-    def __init__(self, store: Store, names: Names, job: JobRecord, lock: Lock | None = None, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        names: Names,
+        job: JobRecord,
+        lock: Lock | None = None,
+        *,
+        fresh: bool = False,
+        committed: bool = False,
+    ) -> None:
         """Take up a job, with what earlier processes have done of it.
 
         Args:
@@ -78,6 +94,7 @@ class Ledger:
             job: The job.
             lock: Of a local file, which one process makes.
             fresh: Whether this process has begun the job.
+            committed: Whether its output is there, so that its chunks are of no matter any more.
         """
         self.job, self._store, self._names, self._lock = job, store, names, lock
         self.fresh = fresh
@@ -86,7 +103,8 @@ class Ledger:
         self.tally = Tally()
         self.redone = 0
         self.update()
-        self._verify()
+        if not committed:
+            self._verify()
 
     @property
     def keeper(self) -> Keeper:
@@ -171,7 +189,7 @@ class Ledger:
         if self._lock is not None:
             self._lock.check()
             self._lock.clear()
-        elif abandon(self._store, self._names, self.job):
+        elif abandon(self._store, self._names, self.job) is Fate.DEAD:
             verdict = self._names.verdict(self.job.mark)
             remove_jobs(self._store, self._names, [self.job.mark], but=[verdict])
             if read_job(self._store, self._names).mark == self.job.mark:
@@ -190,19 +208,30 @@ class Ledger:
         self._put_rejects(rejects, None)
         made = self._describe(labels, last_run, self._describe_parts(), rejects)
         dead = tuple(sorted(find_marks(store, names) - {mark}))
-        verdict = decide(store, names, mark, Verdict(manifest=made, dead=dead))
+        verdict = decide(store, names, mark, Verdict(manifest=made, dead=dead, replaced=self.job.replaced))
         if verdict.manifest is None:
-            raise DestinationError(f"{self._shown}: another process has started this job over; wait for it")
+            raise DestinationError(f"{self._shown}: {STARTED_OVER}")
+        if verdict.manifest != made and find_altered(store, verdict.manifest):
+            raise ChangedError(
+                f"{self._shown}: another process was about to commit other parts, which are damaged; {START_OVER}"
+            )
         if not publish(store, names, self.job, verdict.manifest):
             raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
         self._dead = verdict.dead
-        there = store.find("part-")
-        lost = [part.path for part in verdict.manifest.parts if part.path not in there]
-        if lost:
-            raise StorageError(
-                f"{store.root}{lost[0]}: was removed while the job was committed; remove the output and run the same command again"
-            )
+        self._check_published(verdict.manifest)
         return verdict.manifest
+
+    def _check_published(self, manifest: JobManifest) -> None:
+        """Take the manifest back if somebody has removed parts while the job was committed."""
+        there = self._store.find("part-")
+        lost = [part.path for part in manifest.parts if part.path not in there]
+        if lost:
+            found = read_manifest(self._store, self._names)
+            if found is not None and found.mark == manifest.mark:
+                self._store.remove([self._names.manifest])
+            raise StorageError(
+                f"{self._store.root}{lost[0]}: was removed while the job was committed; run the same command again"
+            )
 
     def _commit_file(self, writer: Writer, labels: tuple[str, ...], last_run: LastRun) -> JobManifest:
         made: list[JobManifest] = []
@@ -211,28 +240,33 @@ class Ledger:
 
         def ready(stored: Stored) -> None:
             found = FileDigest(path=self._names.output, size=stored.size, sha256=stored.sha256)
+            manifest = self._describe(labels, last_run, (found,), rejects)
+            made.append(prepare(self._store, self._names, self.job, manifest))
             if self._lock is not None:
                 self._lock.check()
-            made.append(self._put_manifest(self._describe(labels, last_run, (found,), rejects)))
-            self._put_rejects(rejects, self.job.replaced.rejects)
 
         def write(file: BinaryIO) -> None:
             writer.join(self._open(lambda receipt: receipt.part, self._names.part), file)
 
         name, mark = self._names.output, self.job.mark
-        if self._store.swap(name, write, mark, self.job.replaced.output, ready) is None:
+        done = self._store.swap(name, write, mark, self.job.replaced.output, ready) is not None
+        if not done and not is_of(self._store.look(name), made[0]):
             raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
+        self.put_beside(made[0])
         return made[0]
 
-    def _put_manifest(self, manifest: JobManifest) -> JobManifest:
-        """Write the manifest of one file or object, and return that of this job: its own, or that of a twin's."""
+    def put_beside(self, manifest: JobManifest) -> None:
+        """Write the rejected rows and the manifest of one file or object, which is there; the manifest last.
+
+        They replace what was there when the job began, and nothing that another job has written since.
+        """
+        self._put_rejects(manifest.rejects, self.job.replaced.rejects)
         store, names = self._store, self._names
-        if store.swap(names.manifest, writing(record.dump(manifest)), manifest.mark, self.job.replaced.manifest):
-            return manifest
-        found = read_manifest(store, names)
-        if found is None or found.mark != manifest.mark:
-            raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
-        return found
+        data = writing(record.dump(manifest))
+        if store.swap(names.manifest, data, manifest.mark, self.job.replaced.manifest) is None:
+            found = read_manifest(store, names)
+            if found is None or found.mark != manifest.mark:
+                raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
 
     def _measure_rejects(self) -> FileDigest | None:
         """Return what the file of the rejected rows will be, or None if there are none."""
@@ -258,7 +292,13 @@ class Ledger:
         def write(file: BinaryIO) -> None:
             join_files(self._open(lambda receipt: receipt.rejects, self._names.rejected), file)
 
-        if store.swap(name, write, mark, expected) is None:
+        def ready(stored: Stored) -> None:
+            if stored.sha256 != rejects.sha256:
+                raise DestinationError(
+                    f"{store.root}{name}: the rejected rows of this output are damaged; remove the output"
+                )
+
+        if store.swap(name, write, mark, expected, ready) is None:
             found = store.look(name)
             if found is None or found.sha256 != rejects.sha256:
                 raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")

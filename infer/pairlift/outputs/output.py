@@ -10,10 +10,23 @@ from pairlift import record
 from pairlift.errors import ChangedError, DestinationError
 from pairlift.identity import Identity
 from pairlift.names import OLD_MANIFEST, OLD_PART, OLD_REJECTS, Names, draw_mark
-from pairlift.outputs.jobs import OLDER, AtWork, abandon, clean_up, publish, read_job, read_manifest, read_verdict, remove_jobs, writing
-from pairlift.outputs.ledger import Ledger
+from pairlift.outputs.jobs import (
+    OLDER,
+    AtWork,
+    Fate,
+    abandon,
+    clean_up,
+    help_commit,
+    is_of,
+    read_job,
+    read_manifest,
+    read_verdict,
+    remove_jobs,
+    writing,
+)
+from pairlift.outputs.ledger import DamagedError, Ledger
 from pairlift.outputs.lock import Lock, hold
-from pairlift.outputs.records import JobManifest, JobRecord, Replaced
+from pairlift.outputs.records import JobManifest, JobRecord, Replaced, Verdict
 from pairlift.storage.directory import DirectoryStore
 from pairlift.storage.store import Store
 
@@ -30,6 +43,7 @@ class Output:
 
     def __init__(self, name: str, store: Store, names: Names) -> None:
         self.name, self.store, self.names = name, store, names
+        self._lock: Lock | None = None
 
     @property
     def locked(self) -> bool:
@@ -46,7 +60,7 @@ class Output:
         Raises:
             DestinationError: There is something else, or an output that was altered.
         """
-        manifest = self._find_parts() if self.names.whole else self._find_file(force)
+        manifest = self._find_parts() if self.names.whole else self._find_file()
         if manifest is None:
             return None
         if identity.is_stream:
@@ -60,13 +74,37 @@ class Output:
         raise DestinationError(f"{self.name}: exists, made by another job: {changed}; {ADVICE}")
 
     def settle(self) -> None:
-        """Bring to its end what a process that died had decided: give a committed job its manifest, and clean up after it."""
-        job = read_job(self.store, self.names).job if self.names.whole else None
-        if job is None:
+        """Bring to its end what a process that died had decided: what follows the commit of a file, the manifest of parts."""
+        if not self.locked or self._lock is not None:
+            self._settle()
+        elif self.store.stat(self.names.job) is not None:
+            with self._hold():
+                self._settle()
+
+    def _settle(self) -> None:
+        store, names = self.store, self.names
+        job = read_job(store, names).job
+        if names.whole:
+            verdict = read_verdict(store, names, job.mark) if job else None
+            if job is not None and verdict is not None and verdict.manifest is not None:
+                help_commit(store, names, job, verdict)
             return
-        verdict = read_verdict(self.store, self.names, job.mark)
-        if verdict is not None and verdict.manifest is not None and publish(self.store, self.names, job, verdict.manifest):
-            clean_up(self.store, self.names, job.mark, verdict.dead)
+        found, manifest = store.look(names.output), read_manifest(store, names)
+        mark = found.mark if found is not None and found.mark is not None else job.mark if job else ""
+        verdict = read_verdict(store, names, mark) if mark else None
+        if verdict is None or verdict.manifest is None or not is_of(found, verdict.manifest):
+            return
+        if manifest is None or manifest.mark != mark:
+            self._put_beside(verdict)
+
+    def _put_beside(self, verdict: Verdict) -> None:
+        """Put the rejected rows and the manifest of a committed file beside it."""
+        assert verdict.manifest is not None
+        job = JobRecord(mark=verdict.manifest.mark, identity=verdict.manifest.job, replaced=verdict.replaced)
+        try:
+            Ledger(self.store, self.names, job, self._lock, committed=True).put_beside(verdict.manifest)
+        except DamagedError as error:
+            raise DestinationError(f"{self.name}: the rejected rows of this output are damaged; remove it") from error
 
     def clean(self, manifest: JobManifest) -> None:
         """Remove what a process that died after the commit has left."""
@@ -101,26 +139,28 @@ class Output:
             folders = ("", "_pairlift/", self.names.folder) if self.names.whole else (self.names.folder,)
             for folder in folders:
                 self.store.files.check_owner(folder)
-        with self._hold() if self.locked else contextlib.nullcontext() as lock:
-            begun = self._begin(identity, restart, force, resumable, lock)
-            if begun is not None:
-                yield begun
-                return
-            if lock is not None:
-                lock.clear()
-            yield None
+        with self._hold() if self.locked else contextlib.nullcontext():
+            ledger = self._begin(identity, restart, force, resumable)
+            if ledger is None and self._lock is not None:
+                self._lock.clear()
+            yield ledger
 
-    def _hold(self) -> contextlib.AbstractContextManager[Lock]:
+    @contextlib.contextmanager
+    def _hold(self) -> Iterator[Lock]:
         assert isinstance(self.store, DirectoryStore)
-        return hold(self.store, self.names)
+        with hold(self.store, self.names) as self._lock:
+            try:
+                yield self._lock
+            finally:
+                self._lock = None
 
-    def _begin(
-        self, identity: Identity, restart: bool, force: bool, resumable: bool, lock: Lock | None
-    ) -> Ledger | None:
-        store, names = self.store, self.names
+    def _begin(self, identity: Identity, restart: bool, force: bool, resumable: bool) -> Ledger | None:
+        store, names, lock = self.store, self.names, self._lock
         while True:
             self.settle()
-            replaced = self._look_at_replaced(force)  # before the look at what is there: what comes after it is not replaced
+            replaced = self._look_at_replaced(
+                force
+            )  # before the look at what is there: what comes after it is not replaced
             if self.find_finished(identity, force) is not None:
                 return None
             at_work = read_job(store, names)
@@ -131,9 +171,11 @@ class Output:
                 if store.swap(names.job, writing(record.dump(renewed)), renewed.mark, at_work.version):
                     return Ledger(store, names, renewed, lock)
                 continue
+            fate = Fate.DEAD
             if at_work.version is not None:
                 self._check_replaceable(at_work, identity, restart or force)
-                if at_work.job is not None and not abandon(store, names, at_work.job):
+                fate = abandon(store, names, at_work.job) if at_work.job and lock is None else fate
+                if fate is Fate.COMMITTED:
                     continue
             if lock is not None:
                 if lock.older and not (restart or force):
@@ -146,7 +188,7 @@ class Output:
                 continue
             if at_work.version is None:
                 store.probe(names.job, data, job.mark)
-            elif at_work.mark is not None:
+            elif at_work.mark is not None and fate is Fate.DEAD:
                 remove_jobs(store, names, [at_work.mark], but=[names.verdict(at_work.mark)])
             return Ledger(store, names, job, lock, fresh=True)
 
@@ -163,10 +205,11 @@ class Output:
         """Return whether a job that is at work is the same, and can still commit."""
         if job.identity.is_stream or job.identity.difference(identity):
             return False
-        if not self.names.whole:
-            return True
-        is_open = read_verdict(self.store, self.names, job.mark) is None
-        return is_open and job.replaced.manifest == replaced.manifest
+        verdict = read_verdict(self.store, self.names, job.mark)
+        if verdict is not None and verdict.manifest is None:
+            return False
+        # A job of parts that is to be committed, and is not after the look above, has damaged chunks, which are done again.
+        return not self.names.whole or job.replaced.manifest == replaced.manifest
 
     def _check_replaceable(self, at_work: AtWork, identity: Identity, allowed: bool) -> None:
         """Refuse to take the place of a job of another identity that is not over."""
@@ -178,7 +221,8 @@ class Output:
         if at_work.job.identity.is_stream and identity.is_stream:
             return
         changed = at_work.job.identity.difference(identity)
-        if changed and not (self.names.whole and read_verdict(self.store, self.names, at_work.job.mark)):
+        verdict = read_verdict(self.store, self.names, at_work.job.mark)
+        if changed and (verdict is None or verdict.manifest is not None):
             raise ChangedError(
                 f"{where}: the unfinished job was another one: {changed}; change that back, or start over with --restart"
             )
@@ -214,29 +258,33 @@ class Output:
             raise self._altered(f"{lost.path}: {size}")
         return manifest
 
-    def _find_file(self, force: bool) -> JobManifest | None:
-        store, names = self.store, self.names
-        found = store.stat(names.output)
-        manifest = read_manifest(store, names)
-        if found is None:
+    def _find_file(self) -> JobManifest | None:
+        problem = self._see_file()
+        if problem:  # a process may be about to write the manifest, or have died before it did
+            self.settle()
+            problem = self._see_file()
+        if problem:
+            raise DestinationError(f"{self.name}: {problem}; remove it, or choose another name")
+        manifest = read_manifest(self.store, self.names)
+        if self.store.stat(self.names.output) is None:
             self._refuse_beside(manifest)
             return None
-        at_work = read_job(store, names).job
-        if at_work is not None and at_work.replaced.output == found.version:
-            if force:
-                return None
-            raise DestinationError(f"{self.name}: exists, and an unfinished job was to replace it; add --force to go on with that")
-        if manifest is None:
-            raise DestinationError(f"{self.name}: exists and was not made by pairlift; remove it, or choose another name")
-        if found.size != manifest.output_size:
-            raise self._altered(f"{found.size} bytes, expected {manifest.output_size}")
-        looked = store.look(names.output)
-        same = looked is not None and (
-            looked.mark == manifest.mark if looked.mark is not None else looked.sha256 == manifest.output_sha256
-        )
-        if not same:
-            raise self._altered("other bytes" if looked and looked.mark is None else "another object")
         return manifest
+
+    def _see_file(self) -> str:
+        """Return what is wrong with the file that is there, or nothing."""
+        found, manifest = self.store.stat(self.names.output), read_manifest(self.store, self.names)
+        if found is None:
+            return ""
+        if manifest is None:
+            return "exists and was not made by pairlift"
+        if found.size != manifest.output_size:
+            return f"exists, altered since it was made ({found.size} bytes, expected {manifest.output_size})"
+        return (
+            ""
+            if is_of(self.store.look(self.names.output), manifest)
+            else "exists, altered since it was made (other bytes)"
+        )
 
     def _altered(self, what: str) -> DestinationError:
         return DestinationError(

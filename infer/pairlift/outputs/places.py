@@ -98,9 +98,13 @@ def _check_source(output: Output, source: str) -> None:
         raise UsageError(f"{output.name}: the input {source} is in it; choose another place for the output")
     ours = [output.store.root + name for name in (names.output, names.manifest, names.rejects(SOME_MARK))]
     ours += [output.store.root + names.folder]
-    same = source in ours if is_remote(source) else os.path.realpath(source) in [os.path.realpath(name) for name in ours]
+    same = (
+        source in ours if is_remote(source) else os.path.realpath(source) in [os.path.realpath(name) for name in ours]
+    )
     if same:
-        raise UsageError(f"{output.name}: the job would write over its input {source}; choose another name for the output")
+        raise UsageError(
+            f"{output.name}: the job would write over its input {source}; choose another name for the output"
+        )
 
 
 def _check_bundle(output: Output, bundle: str) -> None:

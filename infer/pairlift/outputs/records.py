@@ -140,13 +140,15 @@ class JobManifest:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How a job of parts ended: once it is written, nothing can change it.
+    """How a job ends; it is given once.
 
     Attributes:
-        manifest: The manifest that commits it; None if it was abandoned, and can never be committed.
-        dead: The marks of the jobs that can no longer commit once this one has.
+        manifest: The manifest with which it is committed; None if it was abandoned, and can never commit.
+        dead: The marks of the jobs that can no longer commit once this one has, in an output of parts.
+        replaced: As in the job's record.
     """
 
     format: int = 3
     manifest: JobManifest | None
     dead: tuple[str, ...] = ()
+    replaced: Replaced = dataclasses.field(default_factory=Replaced)

@@ -40,7 +40,9 @@ class DirectoryStore:
         """As `Store.create`."""
         return self.swap(name, lambda file: file.write(data), mark, None)
 
-    def swap(self, name: str, write: Write, mark: str, expected: str | None, ready: Ready | None = None) -> Stored | None:
+    def swap(
+        self, name: str, write: Write, mark: str, expected: str | None, ready: Ready | None = None
+    ) -> Stored | None:
         """As `Store.swap`."""
         partial = f"{self._scratch}{mark}/{uuid4().hex}{PARTIAL}"
         stored = self.files.write(partial, write)
@@ -55,7 +57,11 @@ class DirectoryStore:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 self.files.unlink(partial)
-        return stored if done else None
+        if done:
+            return stored
+        with contextlib.suppress(OSError):  # a job that did not come to begin leaves no folder
+            self.files.rmdir(f"{self._scratch}{mark}")
+        return None
 
     def stat(self, name: str) -> Found | None:
         """As `Store.stat`."""

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from io import BufferedReader
+from pathlib import Path
 from typing import Protocol
 
 from pairlift.errors import DestinationError, StorageError
@@ -252,7 +253,7 @@ class RealFiles:
             path = self._root or "."
             if make:
                 with contextlib.suppress(FileExistsError):
-                    os.mkdir(path)
+                    Path(path).mkdir()
             self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return self._descriptor
 
@@ -289,4 +290,3 @@ def take_lock(descriptor: int, name: str) -> bool:
             "or to another file system"
         ) from error
     return True
-
