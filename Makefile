@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 RUN ?= out/run
 BUNDLE ?= out/bundle
 MINUTES ?= 60
+SCHEDULES ?= 1000000
 LAMBDA_BUNDLE = $(if $(filter file,$(origin BUNDLE)),tests/data/bundle,$(BUNDLE))
 
 .DEFAULT_GOAL := help
-.PHONY: help export test test-all conformance lint bench bench-lambda crash faults races memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
+.PHONY: help export test test-all conformance lint bench bench-lambda simulate crash faults races memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 22
@@ -59,6 +60,9 @@ lint: $(VENV)/installed ## Run ruff and mypy
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers.txt
 	@touch $@
+
+simulate: $(VENV)/installed ## Play a million schedules of processes that meet, fail and die; SCHEDULES=10000 for fewer
+	cd tests && $(abspath $(BIN))/python -m simulation $(SCHEDULES) --lines --reverted
 
 crash: $(VENV)/installed ## Kill a job at every system call that matters, and resume it (needs strace)
 	$(BIN)/python tests/sweeps/crash.py kill

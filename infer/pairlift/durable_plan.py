@@ -15,6 +15,7 @@ from pairlift.outputs.keeper import Keeper
 from pairlift.plan import Descriptor, plan_inputs
 
 PIECE_CHUNKS = 64
+STOPPED = object()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,16 +104,19 @@ class DurablePlan:
             yield from self.each(number)
 
     def each(self, number: int) -> Iterator[Descriptor]:
-        """Yield the chunks of a lot, made if they are not there."""
+        """Yield the chunks of a lot; those that are not there are made, piece by piece."""
         lot, given = self._lots[number], 0
+        making: Iterator[None] | None = None
         while True:
             while given < len(lot.chunks):
                 yield lot.chunks[given]
                 given += 1
             if lot.complete:
                 return
-            if not self._read(number):
-                self._make(number)
+            if making is None and not self._read(number):
+                making = self._make(number)
+            if making is not None and next(making, STOPPED) is STOPPED:
+                making = None
 
     def _read(self, number: int) -> bool:
         """Read the next piece of a lot, if it is there."""
@@ -128,16 +132,17 @@ class DurablePlan:
         lot.pieces, lot.complete = lot.pieces + 1, piece.last
         return True
 
-    def _make(self, number: int) -> None:
-        """Make the rest of a lot's plan, until another process turns out to do the same."""
+    def _make(self, number: int) -> Iterator[None]:
+        """Make the rest of a lot's plan, and stop after each piece; end if another process turns out to do the same."""
         lot = self._lots[number]
         after = lot.chunks[-1].key if lot.chunks else Key(number, -1)
         piece: list[Descriptor] = []
         for chunk in self._planner(after):
-            if len(piece) == PIECE_CHUNKS and not self._write(number, piece, last=False):
-                return
             if len(piece) == PIECE_CHUNKS:
+                if not self._write(number, piece, last=False):
+                    return
                 piece = []
+                yield
             piece.append(chunk)
         self._write(number, piece, last=True)
 

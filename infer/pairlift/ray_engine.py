@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
 from collections import Counter
 
@@ -12,16 +11,14 @@ from pairlift.errors import Stopped, StorageError, UsageError
 from pairlift.formats import STREAM
 from pairlift.outputs.ledger import Ledger
 from pairlift.outputs.records import LastRun
-from pairlift.plan import explain_plan
 from pairlift.ray_cluster import FREE_CPUS, connected
+from pairlift.ray_feed import Feed
 from pairlift.ray_pool import Pool
 from pairlift.scorer import Scorer
 from pairlift.sharing import describe_task, locate
 from pairlift.signals import noted_signals
 from pairlift.source import Source
 from pairlift.terms import RUN_AGAIN, Terms, measure_run
-
-log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +28,7 @@ class Cluster:
     Attributes:
         address: Of the cluster (`ray://…` or as `ray.init` takes it); None for RAY_ADDRESS, or else a Ray of our own.
         threads: Of each worker.
-        workers: How many; None for as many as there are processors for.
+        workers: How many at most; None for as many as there are processors for.
         seconds: How long a chunk may take.
         dashboard: Whether a Ray of our own has its dashboard.
     """
@@ -50,36 +47,48 @@ class Cluster:
             StorageError: A worker was lost again and again, or took too long.
         """
         opened.check_headers()
-        resumed, rejected = ledger.tally.rows, Counter(ledger.tally.rejected)
-        for receipt in ledger.receipts.values():
-            terms.tell(receipt.tally, rejected, None, resumed=True)
+        resumed, rejected = ledger.tally.rows, Counter[str]()
         inputs = tuple(dataclasses.replace(each, name=locate(each.name)) for each in opened.inputs)
         plan = open_plan(ledger.keeper, inputs, opened.found, opened.options.chunk_rows)
-        with connected(self.address, self.dashboard) as processors, noted_signals() as signals:
-            workers = _count_workers(self, processors, opened)
-            started, threads = time.monotonic(), workers * self.threads
-            made = (
-                locate(scorer.bundle.path), scorer.bundle.digest, scorer.variant, self.threads, describe_task(opened, ledger), plan,
-                self.seconds,
-            )  # fmt: skip
-            try:
-                with Pool(made, workers, self.threads, plan, opened) as pool:
-                    for receipt in pool.run(lambda chunk: ledger.covers(chunk.key, chunk.rows), signals):
-                        ledger.note(receipt)
-                        rejected.update(receipt.tally.rejected)
-                        terms.tell(receipt.tally, rejected, pool.total)
-                        terms.check_rejects(ledger.tally, final=False, kept=True)
-            except Stopped as error:
-                raise Stopped(error.number, f"{ledger.tally.rows} rows are done; {RUN_AGAIN}") from None
-        if ledger.tally.rows != pool.planned:
+        feed = Feed(plan, opened, lambda chunk: ledger.covers(chunk.key, chunk.rows))
+        while not feed.several and not feed.complete and not len(feed.queue):
+            feed.plan_here()
+        for receipt in ledger.receipts.values():
+            rejected.update(receipt.tally.rejected)
+            terms.tell(receipt.tally, rejected, feed.total, resumed=True)
+        started, threads = time.monotonic(), self.threads
+        if len(feed.queue) or not feed.complete:
+            with connected(self.address, self.dashboard) as processors, noted_signals() as signals:
+                started = time.monotonic()
+                pool = self._make_pool(scorer, opened, ledger, feed, _count_workers(self, processors))
+                try:
+                    with pool:
+                        for receipt in pool.run(signals):
+                            ledger.note(receipt)
+                            rejected.update(receipt.tally.rejected)
+                            terms.tell(receipt.tally, rejected, feed.total)
+                            terms.check_rejects(ledger.tally, final=False, kept=True)
+                except Stopped as error:
+                    ledger.update()  # what workers have done and not said any more
+                    raise Stopped(error.number, f"{ledger.tally.rows} rows are done; {RUN_AGAIN}") from None
+                threads = pool.most * self.threads
+        if ledger.tally.rows != feed.planned:
             raise StorageError(
-                f"{opened.name}: {ledger.tally.rows} of {pool.planned} rows came back from the cluster; run the same command again"
+                f"{opened.name}: {ledger.tally.rows} of {feed.planned} rows came back from the cluster; run the same command again"
             )
-        advice = explain_plan(list(pool.lasts.values()))
-        if advice:
-            log.warning(advice)
         terms.check_rejects(ledger.tally, final=True, kept=True)
         return measure_run(threads, resumed, ledger.tally.rows - resumed, started)
+
+    def _make_pool(self, scorer: Scorer, opened: Source, ledger: Ledger, feed: Feed, workers: int) -> Pool:
+        import ray
+
+        task, plan = describe_task(opened, ledger), None
+        if feed.several:  # the inputs of it may be many, and go to each machine once
+            inputs = tuple(dataclasses.replace(each, name=locate(each.name)) for each in opened.inputs)
+            plan = ray.put(open_plan(ledger.keeper, inputs, opened.found, opened.options.chunk_rows))
+        bundle = scorer.bundle
+        made = (locate(bundle.path), bundle.digest, scorer.variant, self.threads, task, plan, self.seconds)
+        return Pool(made, workers, self.threads, feed, opened.name)
 
 
 def check_ends(source: str, output: str) -> None:
@@ -95,9 +104,9 @@ def check_ends(source: str, output: str) -> None:
         )
 
 
-def _count_workers(cluster: Cluster, processors: int, groups: int) -> int:
+def _count_workers(cluster: Cluster, processors: int) -> int:
     room = (processors - FREE_CPUS) // cluster.threads
-    asked = min(cluster.workers or room, groups)
+    asked = cluster.workers or room
     if asked < 1 or asked > room:
         raise UsageError(
             f"--engine ray: the cluster has {processors} processors, expected at least "

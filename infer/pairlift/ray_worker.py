@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import queue
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from pairlift.durable_plan import DurablePlan
@@ -14,16 +16,19 @@ from pairlift.golden import FIRST_ROWS, replay
 from pairlift.options import read_runtime
 from pairlift.outputs.records import Receipt
 from pairlift.plan import Descriptor
+from pairlift.ray_feed import PLAN_CHUNKS
 from pairlift.scorer import Scorer
 from pairlift.staging import storage_errors
 from pairlift.worker import Task, Worker
 
+END = object()  # after the last of what is found
+
 
 class RayWorker:
-    """Does the groups of chunks that come to one actor."""
+    """Does what comes to one actor: one call after the other, in turn, but `end` at once."""
 
     def __init__(
-        self, bundle: str, digest: str, variant: str, threads: int, task: Task, plan: DurablePlan, seconds: float
+        self, bundle: str, digest: str, variant: str, threads: int, task: Task, plan: DurablePlan | None, seconds: float
     ) -> None:
         """Load the bundle, and open the input.
 
@@ -33,10 +38,13 @@ class RayWorker:
             variant: The variant.
             threads: Batches computed at once.
             task: The job.
-            plan: The job's plan.
+            plan: The job's plan, if workers make it.
             seconds: How long a chunk may take.
         """
         self._seconds, self._source, self._plan = seconds, task.leaders[0].name, plan
+        self._planned: tuple[int, int, Iterator[Descriptor]] | None = None
+        self._at = ""
+        self._turn, self._turns = 0, threading.Condition()
         self._failed: PairliftError | None = None
         try:
             with storage_errors(self._source):
@@ -46,20 +54,68 @@ class RayWorker:
         except PairliftError as error:
             self._failed = error
 
-    def plan(self, lot: int) -> list[Any]:
-        """Return the chunks of a lot; as the last of them an error, if there is one."""
-        return self._collect(lambda: self._plan.each(lot), f"the plan of lot {lot}")
+    def begin(self) -> list[Any]:
+        """Return nothing once the worker can begin, or why it cannot."""
+        return [self._failed] if self._failed else []
 
-    def run(self, group: Sequence[Descriptor]) -> list[Any]:
-        """Do chunks, and return the receipts; as the last of them an error, if there is one."""
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        os._exit(0)
 
-        def each() -> Iterable[Receipt]:
-            for descriptor in group:
-                yield from self._worker.run(descriptor)
+    def plan(self, turn: int, lot: int, given: int) -> list[Any]:
+        """Return the next chunks of a lot, and None after the last; as the last of them an error, if there is one.
 
-        return self._collect(each, f"the chunk of row {group[0].row}")
+        Args:
+            turn: The number of the call, from 0.
+            lot: Its number.
+            given: How many of its chunks are known already.
+        """
+        return self._collect(turn, lambda: self._plan_next(lot, given))
 
-    def _collect(self, work: Callable[[], Iterable[Any]], what: str) -> list[Any]:
+    def run(self, turn: int, group: Sequence[Descriptor]) -> list[Any]:
+        """Do chunks, and return the receipts; as the last of them an error, if there is one.
+
+        Args:
+            turn: The number of the call, from 0.
+            group: The chunks.
+        """
+        return self._collect(turn, lambda: self._run_each(group))
+
+    def _plan_next(self, lot: int, given: int) -> Iterator[Descriptor | None]:
+        assert self._plan is not None
+        self._at = f"{self._source}: a piece of the plan"
+        before, self._planned = self._planned, None
+        same = before is not None and before[:2] == (lot, given)
+        chunks = before[2] if before and same else itertools.islice(self._plan.each(lot), given, None)
+        count = 0
+        for chunk in itertools.islice(chunks, PLAN_CHUNKS):
+            count += 1
+            yield chunk
+        if count < PLAN_CHUNKS:
+            yield None
+        else:
+            self._planned = lot, given + count, chunks
+
+    def _run_each(self, group: Sequence[Descriptor]) -> Iterator[Receipt]:
+        for descriptor in group:
+            done = 0
+            self._at = _describe_row(descriptor, done)
+            for receipt in self._worker.run(descriptor):
+                done += receipt.tally.rows
+                self._at = _describe_row(descriptor, done)
+                yield receipt
+
+    def _collect(self, turn: int, work: Callable[[], Iterable[Any]]) -> list[Any]:
+        with self._turns:
+            self._turns.wait_for(lambda: self._turn == turn)
+        try:
+            return self._carry_out(work)
+        finally:
+            with self._turns:
+                self._turn += 1
+                self._turns.notify_all()
+
+    def _carry_out(self, work: Callable[[], Iterable[Any]]) -> list[Any]:
         if self._failed is not None:
             return [self._failed]
         came: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -69,7 +125,7 @@ class RayWorker:
                 with storage_errors(self._source):
                     for found in work():
                         came.put(found)
-                came.put(None)
+                came.put(END)
             except PairliftError as error:
                 came.put(error)
             except BaseException:
@@ -82,16 +138,25 @@ class RayWorker:
                 found.append(came.get(timeout=self._seconds))
             except queue.Empty:
                 # What hangs may hang for ever, and holds the input's reader: nothing more can be done here.
-                after = f" after {len(found)} others" if found else ""
                 self._failed = StorageError(
-                    f"{self._source}: {what}{after} took more than {self._seconds:g} s; what is done is kept: allow more by "
-                    "--chunk-seconds, or see what holds it up, and run the same command again"
+                    f"{self._at} took more than {self._seconds:g} s; what is done is kept: allow more by --chunk-seconds, or see what "
+                    "holds it up, and run the same command again"
                 )
-                found.append(self._failed)
-            if found[-1] is None:
+                return [*found, self._failed]
+            if found[-1] is END:
                 return found[:-1]
             if isinstance(found[-1], Exception):
                 return found
+
+
+def _describe_row(descriptor: Descriptor, done: int) -> str:
+    """Return which chunk begins so many rows after a descriptor does."""
+    span = descriptor.spans[0]
+    for span in descriptor.spans:
+        if done < span.rows:
+            break
+        done -= span.rows
+    return f"{span.input}: the chunk of row {span.place.row + done}"
 
 
 def _check_machine(scorer: Scorer, digest: str, task: Task) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import re
 import time
 from collections import Counter
@@ -32,7 +33,8 @@ from pairlift.worker import Task, Worker
 
 PAUSE = 0.2  # seconds between two looks at a plan that another process is making
 PATIENCE = 25  # looks at a plan that does not grow, before it is made here
-LOOK_EVERY = 8  # chunks between two looks at what the others have done
+PATIENT_FOR = 3  # times as long as the longest chunk took, without a chunk of another process, before the last chunks are done here
+LOOKS = 500  # at what the others have done, in all: each is a listing of all receipts
 VARIABLES = (  # index and count
     ("CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_COUNT"),
     ("AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE"),
@@ -132,31 +134,38 @@ def share_out(
         now: Returns the time in seconds.
     """
     yield from _while_it_grows(share, plan, ledger, wait)
-    chunks, longest = plan.chunks, 0.0
+    chunks, longest, mine = plan.chunks, 0.0, 0
     ends = [len(chunks) * i // share.count for i in range(share.count + 1)]
     for i, chunk in enumerate(chunks[ends[share.index] : ends[share.index + 1]]):
-        if i % LOOK_EVERY == 0:
+        if i % (1 + len(chunks) // LOOKS) == 0:
             ledger.update()
         if not ledger.covers(chunk.key, chunk.rows):
             began = now()
             yield chunk
-            longest = max(longest, now() - began)
-    waited = 0.0
+            longest, mine = max(longest, now() - began), mine + 1
+    waited, by_others = 0.0, 0
     while True:
         ledger.update()
-        shares = [
-            [c for c in chunks[ends[i] : ends[i + 1]] if not ledger.covers(c.key, c.rows)] for i in range(share.count)
-        ]
-        left = sum(map(len, shares))
-        if not left:
+        left = [[c for c in chunks[a:b] if not ledger.covers(c.key, c.rows)] for a, b in itertools.pairwise(ends)]
+        count = sum(map(len, left))
+        if not count:
             return
-        if left < share.count and waited < 2 * longest:  # most likely others are at work on them
+        if len(chunks) - count - mine > by_others:
+            waited, by_others = 0.0, len(chunks) - count - mine
+        if count <= 2 * share.count and waited < PATIENT_FOR * longest:  # most likely others are at work on them
             wait(PAUSE)
             waited += PAUSE
             continue
-        ahead = next(i for i in range(share.count) if shares[(share.index + i) % share.count])
-        others = shares[(share.index + ahead) % share.count]
-        yield others[-1 - (ahead - 1) % len(others)]
+        yield _choose(share, left)
+        mine += 1
+
+
+def _choose(share: Share, left: list[list[C]]) -> C:
+    """Return a chunk that is not done, from the end of the next share that has one; others who choose now choose another one."""
+    shares = (left[(share.index + ahead) % share.count] for ahead in range(share.count))
+    ends = [chunk for chunks in shares for chunk in reversed(chunks)]
+    mine = (chunk for chunk in ends if chunk.key.row // max(1, chunk.rows) % share.count == share.index)
+    return next(mine, ends[len(ends) * share.index // share.count])
 
 
 def _while_it_grows(share: Share, plan: Plan[C], ledger: Ledger, wait: Callable[[float], None]) -> Iterator[C]:

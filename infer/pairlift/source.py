@@ -118,7 +118,8 @@ class Source:
         if self.reader.count is not None:
             rows, read = self._passed_rows + self.reader.count, self._passed_bytes + self.input.stamp.size
         else:
-            rows, read = self.taken, self._passed_bytes + self.file.tell()
+            here = self.input.stamp.size if self.file.closed else self.file.tell()
+            rows, read = self.taken, self._passed_bytes + here
         return max(self.taken, round(rows * self.size / max(1, read)))
 
 

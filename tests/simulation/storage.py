@@ -226,6 +226,9 @@ class SimulatedBucket:
     def read_all(self, names: Iterable[str]) -> dict[str, bytes]:
         return {name: data for name in names if (data := self.read(name)) is not None}
 
+    def names(self, prefix: str) -> list[str]:
+        return list(self.find(prefix))
+
     def find(self, prefix: str = "") -> dict[str, Found]:
         def find() -> dict[str, Found]:
             return {

@@ -156,7 +156,7 @@ def find_altered(store: Store, manifest: JobManifest) -> list[str]:
 
 def find_marks(store: Store, names: Names) -> set[str]:
     """Return the marks of all jobs that have files here."""
-    listed = store.find("" if names.whole else names.folder)
+    listed = store.names("" if names.whole else names.folder)
     return {mark for name in listed if (mark := names.find_mark(name))}
 
 
@@ -164,7 +164,7 @@ def clean_up(store: Store, names: Names, mark: str, dead: Collection[str]) -> No
     """Remove what is not needed any more once a job has committed: the files of dead jobs, then its own, the verdict last."""
     last = (names.verdict(mark), names.job)
     remove_jobs(store, names, set(dead) - {mark})
-    inside = store.find(names.folder_of(mark))
+    inside = store.names(names.folder_of(mark))
     store.remove([name for name in inside if name not in last])
     if read_job(store, names).mark == mark:
         store.remove([names.job])
@@ -174,7 +174,7 @@ def clean_up(store: Store, names: Names, mark: str, dead: Collection[str]) -> No
 def remove_jobs(store: Store, names: Names, marks: Collection[str], but: Collection[str] = ()) -> None:
     """Remove all files of jobs that can never commit."""
     if marks:
-        listed = store.find("" if names.whole else names.folder)
+        listed = store.names("" if names.whole else names.folder)
         store.remove([name for name in listed if names.find_mark(name) in marks and name not in but])
 
 

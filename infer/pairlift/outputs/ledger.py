@@ -125,7 +125,7 @@ class Ledger:
         """Take note of what other processes have done meanwhile."""
         names, mark = self._names, self.job.mark
         known = {names.receipt(mark, key) for key in self.receipts}
-        listed = self._store.find(names.folder_of(mark))
+        listed = self._store.names(names.folder_of(mark))
         new = [name for name in listed if name not in known and names.find_receipt(name, mark)]
         for name, data in self._store.read_all(new).items():
             with contextlib.suppress(RecordError):  # damaged: the chunk is done again

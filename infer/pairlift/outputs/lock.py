@@ -15,6 +15,7 @@ from pairlift.names import LOCK, MARK, OLD_JOURNAL, Names
 from pairlift.storage.directory import DirectoryStore
 
 OWN_NAME = re.compile(rf"{LOCK}|job\.json|{MARK}/.*", re.DOTALL)
+MARKED_NAME = re.compile(rf"{MARK}/.*", re.DOTALL)
 OLD_NAME = re.compile(r"journal\.jsonl|output|rejects|manifest|\d{12}\.(part|rejects)")
 
 
@@ -62,7 +63,8 @@ def hold(store: DirectoryStore, names: Names) -> Iterator[Lock]:
     while True:
         found = [name.removeprefix(names.folder) for name in store.files.walk(names.folder)]
         strange = [name for name in found if not OWN_NAME.fullmatch(name) and not OLD_NAME.fullmatch(name)]
-        if strange or (found and LOCK not in found):
+        lost = [name for name in found if not MARKED_NAME.fullmatch(name)]
+        if strange or (lost and LOCK not in found):  # a worker that lived on may have left files of its job alone
             raise DestinationError(
                 f"{where}: holds {(strange or found)[0]}, which is not of a pairlift job; move it, or choose another output"
             )

@@ -110,7 +110,7 @@ class Output:
         """Remove what a process that died after the commit has left."""
         if not self.locked:
             clean_up(self.store, self.names, manifest.mark, ())
-        elif self.store.find(self.names.folder):
+        elif self.store.names(self.names.folder):
             with self._hold() as lock:
                 lock.clear()
         self.tidy()
@@ -303,7 +303,7 @@ class Output:
 
     def _refuse_strangers(self) -> None:
         """Refuse a directory or prefix that holds anything but a job's files, or parts of no job."""
-        names, listed = self.names, self.store.find()
+        names, listed = self.names, self.store.names("")
         old = next((name for name in listed if OLD_PART.fullmatch(name) or name in (OLD_MANIFEST, OLD_REJECTS)), None)
         if old is not None:
             raise DestinationError(

@@ -121,6 +121,10 @@ class BucketStore:
             read = zip(names, pool.map(self.read, names), strict=True)
             return {name: data for name, data in read if data is not None}
 
+    def names(self, prefix: str) -> list[str]:
+        """As `Store.names`."""
+        return list(self.find(prefix))
+
     def find(self, prefix: str = "") -> dict[str, Found]:
         """Return objects with their sizes and versions; as `Store.find`."""
         from pairlift.storage.s3 import s3_errors

@@ -90,15 +90,13 @@ class DirectoryStore:
         """As `Store.read_all`."""
         return {name: data for name in names if (data := self.read(name)) is not None}
 
+    def names(self, prefix: str) -> list[str]:
+        """As `Store.names`."""
+        return sorted(name for name in self.files.walk(prefix[: prefix.rfind("/") + 1]) if name.startswith(prefix))
+
     def find(self, prefix: str = "") -> dict[str, Found]:
         """As `Store.find`."""
-        found = {}
-        for name in self.files.walk(prefix[: prefix.rfind("/") + 1]):
-            if name.startswith(prefix):
-                there = self.stat(name)
-                if there is not None:
-                    found[name] = there
-        return dict(sorted(found.items()))
+        return {name: there for name in self.names(prefix) if (there := self.stat(name)) is not None}
 
     def find_altered(self, expected: Mapping[str, Stored]) -> list[str]:
         """As `Store.find_altered`; each file is read."""

@@ -93,6 +93,10 @@ class Store(Protocol):
         """Return the bytes of those files that are there."""
         ...
 
+    def names(self, prefix: str) -> list[str]:
+        """Return the names that begin so, in order."""
+        ...
+
     def find(self, prefix: str = "") -> dict[str, Found]:
         """Return the files whose names begin so, in order of name."""
         ...
