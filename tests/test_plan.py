@@ -176,7 +176,9 @@ def test_chunks_done_one_by_one_in_any_order_are_the_output(tmp_path: Path, scor
     with pytest.raises(UsageError, match="is a local file, which one process makes"):
         run_descriptor(scorer, plan[0], str(tmp_path / "other.jsonl"), small)
     source.write_bytes(JSONL + b"{}")
-    with pytest.raises(ChangedError, match=r"in\.jsonl: has changed since the job was planned \(was \d+ bytes .*, is \d+ bytes"):
+    with pytest.raises(
+        ChangedError, match=r"in\.jsonl: has changed since the job was planned \(was \d+ bytes .*, is \d+ bytes"
+    ):
         run_descriptor(scorer, plan[0], f"{tmp_path}/others/", small)
 
 

@@ -43,7 +43,7 @@ class Identity:
 
     def difference(self, other: Identity) -> str:
         """Return what another identity has different, in words, or nothing."""
-        names = [f.name for f in dataclasses.fields(self) if f.name not in ("format", "inputs")]
+        names = [f.name for f in dataclasses.fields(self) if f.name != "inputs"]
         found = [(name.replace("_", " "), getattr(self, name), getattr(other, name)) for name in names]
         options = [f"{name} (was {_show(was)}, is {_show(now)})" for name, was, now in found if was != now]
         return ", ".join([*_compare_inputs(self.inputs, other.inputs), *options])

@@ -119,6 +119,9 @@ class SimulatedFiles:
     def rmdir(self, name: str) -> None:
         self._world.step("rmdir", name, lambda: None, True)
 
+    def prune(self, folder: str) -> None:
+        self._world.step("rmdir", folder, lambda: None, True)
+
     def sync(self, name: str) -> None:
         self._world.step("sync", name, lambda: None, True)
 

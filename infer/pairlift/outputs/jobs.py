@@ -130,7 +130,11 @@ def abandon(store: Store, names: Names, job: JobRecord) -> Fate:
     """Make sure that a job can never commit, or help it to if it is about to."""
     verdict = decide(store, names, job.mark, Verdict(manifest=None))
     if verdict.manifest is not None:
-        return help_commit(store, names, job, verdict) if names.whole else _look_at_file(store, names, job, verdict.manifest)
+        return (
+            help_commit(store, names, job, verdict)
+            if names.whole
+            else _look_at_file(store, names, job, verdict.manifest)
+        )
     found = read_manifest(store, names)
     return Fate.DEAD if found is None or found.mark != job.mark else Fate.COMMITTED
 

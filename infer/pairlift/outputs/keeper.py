@@ -47,7 +47,7 @@ class Keeper:
         if receipt is not None and self.store.create(name, _dump(receipt), self.mark):
             return receipt
         while True:
-            version, receipt = read_receipt(self.store, name)
+            version, receipt = read_receipt(self.store, self.names, name)
             if receipt is not None and self.is_sound(receipt):
                 break
             receipt = self._make(chunk, data, over=True)
@@ -120,13 +120,19 @@ def _dump(receipt: Receipt) -> bytes:
     return orjson.dumps(receipt, option=orjson.OPT_SORT_KEYS)
 
 
-def read_receipt(store: Store, name: str) -> tuple[str | None, Receipt | None]:
+def read_receipt(store: Store, names: Names, name: str) -> tuple[str | None, Receipt | None]:
     """Return the version of a receipt, None if there is no such file; and the receipt, None if it cannot be read."""
     found = store.look(name)
     data = store.read(name) if found else None
     if found is None or data is None:
         return None, None
+    return found.version, load_receipt(store, names, name, data)
+
+
+def load_receipt(store: Store, names: Names, name: str, data: bytes) -> Receipt | None:
+    """Return a receipt, or None if it cannot be read or is another chunk's or job's."""
     try:
-        return found.version, record.load(Receipt, data, store.root + name)
+        receipt = record.load(Receipt, data, store.root + name)
     except RecordError:
-        return found.version, None
+        return None
+    return receipt if names.receipt(receipt.mark, receipt.key) == name else None

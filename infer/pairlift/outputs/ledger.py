@@ -46,7 +46,7 @@ from pairlift.outputs.jobs import (
     remove_jobs,
     writing,
 )
-from pairlift.outputs.keeper import Keeper
+from pairlift.outputs.keeper import Keeper, load_receipt
 from pairlift.outputs.lock import Lock
 from pairlift.outputs.records import JobManifest, JobRecord, LastRun, Receipt, Verdict
 from pairlift.storage.store import Store, Stored
@@ -129,8 +129,9 @@ class Ledger:
         listed = self._store.names(names.folder_of(mark))
         new = [name for name in listed if name not in known and names.find_receipt(name, mark)]
         for name, data in self._store.read_all(new).items():
-            with contextlib.suppress(RecordError):  # damaged: the chunk is done again
-                self.note(record.load(Receipt, data, name))
+            receipt = load_receipt(self._store, names, name, data)
+            if receipt is not None:  # else damaged: the chunk is done again
+                self.note(receipt)
 
     def _verify(self) -> None:
         """Forget the chunks that are not as they were written."""

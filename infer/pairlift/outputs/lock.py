@@ -14,6 +14,7 @@ from pairlift.errors import DestinationError
 from pairlift.names import LOCK, MARK, OLD_JOURNAL, Names
 from pairlift.storage.directory import DirectoryStore
 
+AT_WORK = "another process is at work on this output; wait for it, or choose another name"
 OWN_NAME = re.compile(rf"{LOCK}|job\.json|{MARK}/.*", re.DOTALL)
 MARKED_NAME = re.compile(rf"{MARK}/.*", re.DOTALL)
 OLD_NAME = re.compile(r"journal\.jsonl|output|rejects|manifest|\d{12}\.(part|rejects)")
@@ -72,9 +73,7 @@ def hold(store: DirectoryStore, names: Names) -> Iterator[Lock]:
             store.files.write(names.lock, lambda file: None)
         with contextlib.suppress(FileNotFoundError), store.files.locked(names.lock) as is_held:
             if is_held is None:
-                raise DestinationError(
-                    f"{where}: another process is at work on this output; wait for it, or choose another name"
-                )
+                raise DestinationError(f"{where}: {AT_WORK}")
             lock = Lock(store, names, is_held)
             try:
                 yield lock

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pairlift import record
 from pairlift.errors import ChangedError, DestinationError
 from pairlift.identity import Identity
-from pairlift.names import OLD_MANIFEST, OLD_PART, OLD_REJECTS, Names, draw_mark
+from pairlift.names import FOLDER, OLD_MANIFEST, OLD_PART, OLD_REJECTS, Names, draw_mark
 from pairlift.outputs.jobs import (
     OLDER,
     AtWork,
@@ -26,7 +26,7 @@ from pairlift.outputs.jobs import (
     writing,
 )
 from pairlift.outputs.ledger import DamagedError, Ledger
-from pairlift.outputs.lock import Lock, hold
+from pairlift.outputs.lock import AT_WORK, Lock, hold
 from pairlift.outputs.records import JobManifest, JobRecord, Replaced, Verdict
 from pairlift.storage.directory import DirectoryStore
 from pairlift.storage.store import Store
@@ -76,11 +76,22 @@ class Output:
 
     def settle(self) -> None:
         """Bring to its end what a process that died had decided: what follows the commit of a file, the manifest of parts."""
+        self._check_owners()
         if not self.locked or self._lock is not None:
             self._settle()
         elif self.store.stat(self.names.job) is not None:
-            with self._hold():
+            with contextlib.ExitStack() as stack:
+                try:
+                    stack.enter_context(self._hold())
+                except DestinationError:  # whoever holds it settles it, or it is not ours
+                    return
                 self._settle()
+
+    def _check_owners(self) -> None:
+        if isinstance(self.store, DirectoryStore):
+            folders = ("", f"{FOLDER}/", self.names.folder) if self.names.whole else (self.names.folder,)
+            for folder in folders:
+                self.store.files.check_owner(folder)
 
     def _settle(self) -> None:
         store, names = self.store, self.names
@@ -114,7 +125,10 @@ class Output:
             if self.names.whole:
                 self._remove_strays(manifest.mark)
         elif self.store.names(self.names.folder):
-            with self._hold() as lock:
+            with (
+                contextlib.suppress(DestinationError),
+                self._hold() as lock,
+            ):  # whoever holds it cleans up, or it is not ours
                 lock.clear()
         self.tidy(manifest)
 
@@ -147,10 +161,6 @@ class Output:
             ChangedError: Another job is unfinished here.
             DestinationError: The output exists, or another process holds its lock.
         """
-        if isinstance(self.store, DirectoryStore):
-            folders = ("", "_pairlift/", self.names.folder) if self.names.whole else (self.names.folder,)
-            for folder in folders:
-                self.store.files.check_owner(folder)
         with self._hold() if self.locked else contextlib.nullcontext():
             ledger = self._begin(identity, restart, force, resumable)
             if ledger is None and self._lock is not None:
@@ -273,6 +283,8 @@ class Output:
         if problem:  # a process may be about to write the manifest, or have died before it did
             self.settle()
             problem = self._see_file()
+        if problem and self.locked and self._lock is None and self.store.stat(self.names.job) is not None:
+            raise DestinationError(f"{self.name}: {AT_WORK}")
         if problem:
             raise DestinationError(f"{self.name}: {problem}; remove it, or choose another name")
         manifest = read_manifest(self.store, self.names)
@@ -290,11 +302,9 @@ class Output:
             return "exists and was not made by pairlift"
         if found.size != manifest.output_size:
             return f"exists, altered since it was made ({found.size} bytes, expected {manifest.output_size})"
-        return (
-            ""
-            if is_of(self.store.look(self.names.output), manifest)
-            else "exists, altered since it was made (other bytes)"
-        )
+        looked = self.store.look(self.names.output)
+        what = "other bytes" if looked is None or looked.mark is None else "another object"
+        return "" if is_of(looked, manifest) else f"exists, altered since it was made ({what})"
 
     def _altered(self, what: str) -> DestinationError:
         return DestinationError(

@@ -112,9 +112,13 @@ class DirectoryStore:
         for folder in sorted(folders, reverse=True):
             with contextlib.suppress(OSError):  # there is something else in it
                 self.files.rmdir(folder)
+        if self._scratch and any(folder.startswith(self._scratch.rstrip("/")) for folder in folders):
+            self.files.prune(self._scratch)
 
     def tidy(self, names: Iterable[str]) -> None:
-        """Do nothing: what a dead process was writing lies in the job's folder, and goes with it."""
+        """Remove empty folders of dead processes; what they were writing lies in the job's folder, and goes with it."""
+        if self._scratch:
+            self.files.prune(self._scratch)
 
     def probe(self, name: str, mark: str) -> None:
         """Do nothing: a hard link never replaces a file."""

@@ -44,6 +44,10 @@ class Files(Protocol):
         """Remove an empty folder; an `OSError` if it is not empty."""
         ...
 
+    def prune(self, folder: str) -> None:
+        """Remove the empty folders in a folder, and the folder itself if it is empty then."""
+        ...
+
     def sync(self, name: str) -> None:
         """Make the names in the folder that a file is in durable."""
         ...
@@ -91,7 +95,12 @@ class RealFiles:
         """As `Files.write`."""
         with self._folder(name, make=True) as (folder, last):
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(last, flags, 0o666, dir_fd=folder)
+            try:
+                descriptor = os.open(last, flags, 0o666, dir_fd=folder)
+            except FileNotFoundError:  # the folder was removed since it was opened
+                if "/" not in name:
+                    raise
+                return self.write(name, write)
             try:
                 with os.fdopen(descriptor, "w+b") as file:
                     write(file)
@@ -158,11 +167,23 @@ class RealFiles:
             else:
                 yield folder + name
 
+    def prune(self, folder: str) -> None:
+        """As `Files.prune`."""
+        try:
+            with self._folder(f"{folder}x") as (descriptor, _), os.scandir(descriptor) as entries:
+                folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            return
+        for name in folders:
+            self.prune(f"{folder}{name}/")
+        with contextlib.suppress(OSError):  # there is something in it
+            self.rmdir(folder.rstrip("/"))
+
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[Callable[[], bool] | None]:
         """As `Files.locked`."""
         with self._folder(name) as (folder, last):
-            descriptor = os.open(last, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            descriptor = self._open_plain(folder, last, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, name)
         try:
             held = take_lock(descriptor, self._root + name)
             number = os.fstat(descriptor).st_ino
@@ -183,11 +204,19 @@ class RealFiles:
         """Open a file for reading."""
         with self._folder(name) as (folder, last):
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-            descriptor = os.open(last, flags, dir_fd=folder)
+            descriptor = self._open_plain(folder, last, flags, name)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise DestinationError(f"{self._root}{name}: is not a plain file; remove it, or choose another output")
         return os.fdopen(descriptor, "rb")
+
+    def _open_plain(self, folder: int, last: str, flags: int, name: str) -> int:
+        try:
+            return os.open(last, flags, dir_fd=folder)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise DestinationError(f"{self._root}{name}: is a link; remove it, or choose another output") from None
 
     def check_owner(self, folder: str) -> None:
         """As `Files.check_owner`.
