@@ -27,6 +27,7 @@ GO, SWITCH, KILL_BEFORE, KILL_AFTER, FAIL, LOST, LATE = (
 )
 EVENTS = (SWITCH, KILL_BEFORE, KILL_AFTER, FAIL, LOST, LATE)
 MOST_STEPS = 6000
+MOST_TAKEN = 60_000
 
 
 class KilledError(BaseException):
@@ -81,7 +82,7 @@ class World:
     def __init__(self, seed: int, seen: Counter[tuple[str, str]], record: bool = False) -> None:
         self.random = random.Random(seed)
         self.seen = seen
-        self.steps = 0
+        self.steps = self.taken = 0
         self.processes: list[Process] = []
         self.current: Process | None = None
         self.rates = Rates(0, 0, 0, 0)
@@ -105,6 +106,9 @@ class World:
             return effect()
         if process.dead:
             raise KilledError
+        self.taken += 1
+        if self.taken > MOST_TAKEN:
+            raise EndlessError(f"{process.name} does not come to an end")
         event = self._choose(mutates)
         if event is GO:
             return effect()

@@ -16,7 +16,6 @@ Any number of processes may work at one output, and any of them may be suspended
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from typing import BinaryIO
 from pairlift import record
 from pairlift.counts import Tally
 from pairlift.digest import FileDigest, sha256_bytes
-from pairlift.errors import ChangedError, DestinationError, RecordError, StorageError
+from pairlift.errors import ChangedError, DestinationError, StorageError
 from pairlift.formats.row import Writer
 from pairlift.formats.text import join_files
 from pairlift.names import Key, Names

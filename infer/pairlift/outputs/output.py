@@ -197,8 +197,9 @@ class Output:
             if at_work.version is not None:
                 self._check_replaceable(at_work, identity, restart or force)
                 fate = abandon(store, names, at_work.job) if at_work.job and lock is None else fate
-                if fate is Fate.COMMITTED:
-                    continue
+                manifest = read_manifest(store, names) if fate is Fate.COMMITTED else None
+                if fate is Fate.COMMITTED and (names.whole or manifest is None or manifest.mark != at_work.mark):
+                    continue  # what follows the commit comes first
             if lock is not None:
                 if lock.older and not (restart or force):
                     raise ChangedError(f"{store.root}{names.folder}: {OLDER}")
@@ -208,7 +209,7 @@ class Output:
             if store.swap(names.job, writing(record.dump(job)), job.mark, at_work.version) is None:
                 remove_jobs(store, names, [job.mark])
                 continue
-            if at_work.mark is not None and fate is Fate.DEAD:
+            if at_work.mark is not None and fate is not Fate.DOOMED:
                 remove_jobs(store, names, [at_work.mark], but=[names.verdict(at_work.mark)])
             return Ledger(store, names, job, lock, fresh=True)
 
