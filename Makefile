@@ -9,7 +9,7 @@ SCHEDULES ?= 1000000
 LAMBDA_BUNDLE = $(if $(filter file,$(origin BUNDLE)),tests/data/bundle,$(BUNDLE))
 
 .DEFAULT_GOAL := help
-.PHONY: help export test test-all conformance lint bench bench-lambda simulate crash faults races memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
+.PHONY: help export test test-all conformance lint bench bench-lambda simulate crash faults races sharing memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 22
@@ -75,6 +75,9 @@ faults: $(VENV)/installed ## Have storage fail at every such call, be full, be r
 
 races: $(VENV)/installed ## Two jobs on one output, and inputs that change, 200 rounds
 	$(BIN)/python tests/sweeps/races.py 200
+
+sharing: $(VENV)/installed ## Kill processes that share a job, 200 times
+	$(BIN)/python tests/sweeps/sharing.py 200
 
 ray-deaths: $(VENV)/installed ## Kill the workers and drivers of Ray jobs at random, 30 rounds, and resume them
 	$(BIN)/python tests/sweeps/ray_deaths.py 30

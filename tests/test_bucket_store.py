@@ -407,7 +407,7 @@ def test_a_store_that_heeds_conditions_is_asked_once(
     store.probe("probe", "mark")
     assert [line.split()[0] for line in bucket.proxy.requests] == ["PUT", "PUT", "HEAD"]
     open_store(bucket.url("elsewhere/")).probe("probe", "mark")
-    assert len(bucket.proxy.requests) == 2
+    assert len(bucket.proxy.requests) == 3
     assert made is not None and store.find_altered({"job.json": made}) == []
 
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pairlift import formats
-from pairlift.chunk import take_windows
 from pairlift.errors import InputError, UsageError
 from pairlift.formats import Format, delimited, lines
 from pairlift.formats.delimited import DelimitedReader
 from pairlift.formats.jsonl import JsonlReader
 from pairlift.formats.lines import LineReader
 from pairlift.formats.row import Place, Row, Span
+from pairlift.rows import CHUNK_ROWS, take_windows
 
 Where = tuple[int, int | None, int | None, int | None]
 HEADERS = ["a,b\n", "a,b,c\r\n", "a\n", '"a","b"\n', "\ufeffa,b\n", '"a\nb",c\n', "a\tb\n", "a,b", '""\n']
@@ -124,7 +124,7 @@ def test_an_even_number_of_quotes_is_not_read(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_size_is_that_of_the_bytes() -> None:
     text = ('a,b\n1,"é, x"\n' + '2,"y\nz"\n' * 99).encode()
-    windows = list(take_windows(cast("Iterator[Row | Span]", open_text(text).spans()), 0))
+    windows = list(take_windows(cast("Iterator[Row | Span]", open_text(text).spans()), 0, CHUNK_ROWS))
     assert sum((span.end or 0) - (span.start or 0) for window in windows for span in window) == len(text) - 4
     assert windows == [[span for window in windows for span in window]]
 

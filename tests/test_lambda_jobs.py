@@ -264,7 +264,7 @@ def test_chunks_that_are_asked_for_one_by_one_are_put_together_by_the_job(
         (spoil(plan[0], rows=5), "the rows from 0 on are not where the plan says; make the plan again"),
         (
             spoil(plan[0], stamp={**first["stamp"], "etag": "other"}),
-            "the unfinished job was another one: input in.jsonl (was ",
+            "in.jsonl: has changed since the job was planned (was ",
         ),
         (spoil(plan[0], rows=10**30), "expected a line of: pairlift plan INPUT"),
         ({**plan[0], "spans": [first, first]}, "has 2 spans, expected a line of: pairlift plan s3://"),
@@ -330,7 +330,9 @@ def test_broken_events_and_jobs_fail_alone_and_by_name(
     expected = expect("in.jsonl", make_rows(".jsonl"))
     for output in ("out.jsonl", "in.scores.jsonl"):
         assert bucket.get(output) == expected.output
-    assert {key for key in bucket.list_keys() if not key.startswith(("out.jsonl", "in.scores.jsonl"))} == set(kept)
+    left = {key for key in bucket.list_keys() if not key.startswith(("out.jsonl", "in.scores.jsonl"))}
+    # Of a job that can never go on, because its input is damaged, it stays written down that it is over.
+    assert {key for key in left if not key.endswith("/verdict.json")} == set(kept)
     assert bucket.get("mine.jsonl") == b"mine"
     assert bucket.uploads() == []
 
@@ -470,7 +472,7 @@ def test_a_container_that_is_killed_is_taken_over_by_another(
         container.kill()
     bucket.proxy.fault = lambda verb, path, number: ""
     assert queue.settle(messages, None)
-    assert queue.deliver(second) == []
+    assert queue.deliver(second) == [], second.read_log()
     check_result(bucket, "in.jsonl", "in.scores.jsonl", expect("in.jsonl", make_rows(".jsonl")))
 
 

@@ -21,7 +21,7 @@ def test_no_schedule_breaks_a_promise(part: int, capsys: pytest.CaptureFixture[s
     with capsys.disabled():
         print(f"{each} schedules, {len(failures)} violations")
     assert not failures, "\n".join(map(str, failures[:3]))
-    assert len(seen) > 100
+    assert len(seen) > 80, "pairs of an operation and an event"
 
 
 @pytest.mark.parametrize("fault", REVERTED)

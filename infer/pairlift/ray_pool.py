@@ -21,7 +21,8 @@ RETRIES = 3  # of a chunk at which a worker is lost
 MOST_LOST = 10  # chunks that are given up before the job is; until then the others are done
 AT_ONCE = 2  # calls that a worker has, so that it need not wait for the next one
 CALL_SECONDS = 1.0  # that a call should take: longer ones say late what is done, and shorter ones cost the driver more
-MOST_CHUNKS = 16  # of a call
+DRIVER_SECONDS = 0.006  # for each worker: the driver takes some 3 ms a call, and should be idle for half of its time
+MOST_CHUNKS = 32  # of a call
 LOOK_SECONDS = 1.0  # between two looks at signals
 DEATH_SECONDS = 10.0  # for workers to be gone at the end
 
@@ -122,7 +123,8 @@ class Pool:
 
     def _most_of_call(self, bound: int) -> int:
         """Return how many chunks the next call has: as many as take a second, and few when few are left."""
-        fitting = int(CALL_SECONDS * self._chunks / self._seconds) if self._seconds else 1
+        seconds = max(CALL_SECONDS, DRIVER_SECONDS * self._workers)
+        fitting = int(seconds * self._chunks / self._seconds) if self._seconds else 1
         return max(1, min(bound, MOST_CHUNKS, fitting))
 
     def _begin_workers(self) -> None:

@@ -47,6 +47,15 @@ def read_job(store: Store, names: Names) -> AtWork:
         return AtWork(version=found.version)
 
 
+def read_mark(store: Store, names: Names) -> str | None:
+    """Return the mark of the job at work; None if there is none."""
+    data = store.read(names.job)
+    try:
+        return record.load(JobRecord, data, names.job).mark if data is not None else None
+    except RecordError:
+        return None
+
+
 def read_manifest(store: Store, names: Names) -> JobManifest | None:
     """Return the manifest of an output, or None if there is none, or it is not one of ours."""
     data = store.read(names.manifest)
@@ -178,7 +187,7 @@ def clean_up(store: Store, names: Names, mark: str, dead: Collection[str]) -> No
     remove_jobs(store, names, set(dead) - {mark})
     inside = store.names(names.folder_of(mark))
     store.remove([name for name in inside if name not in last])
-    if read_job(store, names).mark == mark:
+    if read_mark(store, names) == mark:
         store.remove([names.job])
     store.remove([name for name in inside if name == names.verdict(mark)])
 

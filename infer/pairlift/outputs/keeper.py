@@ -12,7 +12,7 @@ from pairlift.digest import sha256_bytes
 from pairlift.errors import ChangedError, DestinationError, RecordError
 from pairlift.formats.row import Writer
 from pairlift.names import Names
-from pairlift.outputs.jobs import read_job, writing
+from pairlift.outputs.jobs import read_mark, writing
 from pairlift.outputs.records import Chunk, Receipt
 from pairlift.storage.store import Store, Stored
 
@@ -83,7 +83,7 @@ class Keeper:
 
     def _check_alive(self) -> None:
         """See that the job is still the one at work: a part of another job would stand among those of this one."""
-        if self.names.whole and read_job(self.store, self.names).mark != self.mark:
+        if self.names.whole and read_mark(self.store, self.names) != self.mark:
             raise DestinationError(
                 f"{self.store.root}: another process has finished this job, or another job has taken its place; run the same "
                 "command again to see which"

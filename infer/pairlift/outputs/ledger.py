@@ -40,8 +40,8 @@ from pairlift.outputs.jobs import (
     is_of,
     prepare,
     publish,
-    read_job,
     read_manifest,
+    read_mark,
     remove_jobs,
     writing,
 )
@@ -145,7 +145,7 @@ class Ledger:
 
     def is_at_work(self) -> bool:
         """Return whether no other job has taken the place of this one."""
-        return read_job(self._store, self._names).mark == self.job.mark
+        return read_mark(self._store, self._names) == self.job.mark
 
     def covers(self, key: Key, rows: int) -> bool:
         """Return whether rows of a lot are done, in one chunk or several."""
@@ -194,7 +194,13 @@ class Ledger:
         if self._lock is not None:
             self._lock.check()
             self._lock.clear()
-        elif abandon(self._store, self._names, self.job) is Fate.DEAD:
+            return
+        fate = abandon(self._store, self._names, self.job)
+        if (
+            fate is Fate.COMMITTED
+        ):  # by another process, which has cleaned up before this one wrote the last of its files
+            clean_up(self._store, self._names, self.job.mark, ())
+        elif fate is Fate.DEAD:
             verdict = self._names.verdict(self.job.mark)
             remove_jobs(self._store, self._names, [self.job.mark], but=[verdict])
             if self.is_at_work():
@@ -256,8 +262,11 @@ class Ledger:
         if not done and not is_of(self._store.look(name), made[0]):
             raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
         self.put_beside(made[0])
-        if self._store.stat(name) is None:
+        there = self._store.stat(name)
+        if there is None:
             raise StorageError(f"{self._shown}: {REMOVED}")
+        if there.mark not in (None, mark):
+            raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
         return made[0]
 
     def put_beside(self, manifest: JobManifest) -> None:
@@ -305,7 +314,7 @@ class Ledger:
 
         if store.swap(name, write, mark, expected, ready) is None:
             found = store.look(name)
-            if found is None or found.sha256 != rejects.sha256:
+            if found is None or (found.sha256 != rejects.sha256 if found.mark is None else found.mark != mark):
                 raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
 
     def _describe(

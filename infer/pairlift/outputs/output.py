@@ -21,6 +21,7 @@ from pairlift.outputs.jobs import (
     is_of,
     read_job,
     read_manifest,
+    read_mark,
     read_verdict,
     remove_jobs,
     writing,
@@ -136,7 +137,7 @@ class Output:
         """Remove parts that a process of another job has added when its job was over, and was killed."""
         store, names = self.store, self.names
         found = {m for name in store.names("part-") if (m := names.find_mark(name))}
-        for stray in sorted(found - {mark, read_job(store, names).mark or mark}):
+        for stray in sorted(found - {mark, read_mark(store, names) or mark}):
             if decide(store, names, stray, Verdict(manifest=None)).manifest is None:
                 remove_jobs(store, names, [stray], but=[names.verdict(stray)])
 
@@ -339,7 +340,7 @@ class Output:
         parts = {mark: name for name in listed if name.startswith("part-") and (mark := names.find_mark(name))}
         if parts and names.manifest not in listed:
             known = {mark for name in listed if name.startswith(names.folder) and (mark := names.find_mark(name))}
-            lost = sorted(parts.keys() - known - {read_job(self.store, names).mark})
+            lost = sorted(parts.keys() - known - {read_mark(self.store, names)})
             # The files of a job go after its manifest has come: one that has just finished has it at the second look.
             if lost and self.store.stat(names.manifest) is None:
                 raise DestinationError(
