@@ -49,7 +49,7 @@ test-all: $(VENV)/installed ## Run the tests, those that take long too
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 conformance: $(VENV)/installed ## Hold the local engine, Ray and the function to the same bytes, and to the same deaths
-	$(BIN)/python -m pytest tests/test_conformance.py tests/test_lambda_jobs.py tests/test_lambda_build.py tests/test_s3.py
+	$(BIN)/python -m pytest tests/test_conformance.py tests/test_lambda_jobs.py tests/test_lambda_build.py tests/test_s3.py tests/test_suspended.py
 
 lint: $(VENV)/installed ## Run ruff and mypy
 	$(BIN)/ruff check .

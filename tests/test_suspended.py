@@ -40,10 +40,17 @@ STOPS = {
 OF_PARTS = {"before the verdict": r"before:.*verdict\.json", "after the verdict": r"after:.*verdict\.json"}
 OF_OBJECTS = {"before the output": r"before:scores\.jsonl", "after the output": r"after:scores\.jsonl"}
 PLACES = {"directory": STOPS | OF_PARTS, "prefix": STOPS | OF_PARTS, "object": STOPS | OF_OBJECTS}
+QUICK = (
+    "after its first part",
+    "before the verdict",
+    "before the output",
+)  # in a bucket; the others in `make conformance`
 everywhere = pytest.mark.parametrize(
     ("place", "stop"),
     [
-        pytest.param(shape, stop, id=f"{shape}-{name}")
+        pytest.param(
+            shape, stop, id=f"{shape}-{name}", marks=[] if name in QUICK or shape == "directory" else pytest.mark.slow
+        )
         for shape, stops in PLACES.items()
         for name, stop in stops.items()
     ],
