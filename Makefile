@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 RUN ?= out/run
 BUNDLE ?= out/bundle
 MINUTES ?= 60
+SCHEDULES ?= 1000000
 LAMBDA_BUNDLE = $(if $(filter file,$(origin BUNDLE)),tests/data/bundle,$(BUNDLE))
 
 .DEFAULT_GOAL := help
-.PHONY: help export test test-all conformance lint bench bench-lambda crash faults races memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
+.PHONY: help export test test-all conformance lint bench bench-lambda simulate crash faults races sharing memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 22
@@ -48,7 +49,7 @@ test-all: $(VENV)/installed ## Run the tests, those that take long too
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 conformance: $(VENV)/installed ## Hold the local engine, Ray and the function to the same bytes, and to the same deaths
-	$(BIN)/python -m pytest tests/test_conformance.py tests/test_lambda_jobs.py tests/test_lambda_build.py tests/test_s3.py
+	$(BIN)/python -m pytest tests/test_conformance.py tests/test_lambda_jobs.py tests/test_lambda_build.py tests/test_s3.py tests/test_suspended.py
 
 lint: $(VENV)/installed ## Run ruff and mypy
 	$(BIN)/ruff check .
@@ -59,6 +60,9 @@ lint: $(VENV)/installed ## Run ruff and mypy
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers.txt
 	@touch $@
+
+simulate: $(VENV)/installed ## Play a million schedules of processes that meet, fail and die; SCHEDULES=10000 for fewer
+	cd tests && $(abspath $(BIN))/python -m simulation $(SCHEDULES) --lines --reverted
 
 crash: $(VENV)/installed ## Kill a job at every system call that matters, and resume it (needs strace)
 	$(BIN)/python tests/sweeps/crash.py kill
@@ -71,6 +75,9 @@ faults: $(VENV)/installed ## Have storage fail at every such call, be full, be r
 
 races: $(VENV)/installed ## Two jobs on one output, and inputs that change, 200 rounds
 	$(BIN)/python tests/sweeps/races.py 200
+
+sharing: $(VENV)/installed ## Kill processes that share a job, 200 times
+	$(BIN)/python tests/sweeps/sharing.py 200
 
 ray-deaths: $(VENV)/installed ## Kill the workers and drivers of Ray jobs at random, 30 rounds, and resume them
 	$(BIN)/python tests/sweeps/ray_deaths.py 30

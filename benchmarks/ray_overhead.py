@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pairlift.chunk import CHUNK_ROWS
+from pairlift.rows import CHUNK_ROWS
 from report import print_table, save
 from scaling import write_pairs
 
@@ -34,9 +34,10 @@ SMALL_CHUNK = 128  # rows, where the receipts are what is measured
 
 def run_child(engine: str, bundle: str, source: str, output: str, chunk_rows: str) -> None:
     """Score a file in this process, and print when what was done, and the processor's time until then."""
-    from pairlift import Scorer, chunk
+    from pairlift import Scorer
     from pairlift.job import score_file
     from pairlift.local_engine import run_here
+    from pairlift.options import JobOptions
     from pairlift.progress import Step
     from pairlift.ray_engine import Cluster
 
@@ -45,10 +46,9 @@ def run_child(engine: str, bundle: str, source: str, output: str, chunk_rows: st
     def note(step: Step) -> None:
         times.append((time.time(), step.rows, time.process_time()))
 
-    chunk.CHUNK_ROWS = int(chunk_rows)
-
+    options = JobOptions(chunk_rows=int(chunk_rows))
     run = Cluster().run if engine == "ray" else run_here
-    done = score_file(Scorer.open(bundle), source, output, progress=note, run=run)
+    done = score_file(Scorer.open(bundle), source, output, options, progress=note, engine=run)
     assert done.manifest is not None
     print(json.dumps({"times": times, "sha256": done.manifest.output_sha256}))
 
@@ -67,7 +67,7 @@ def read_peaks(driver: int) -> dict[str, int]:
     while below:
         pid = below.pop()
         below += children.get(pid, [])
-        if pid == driver or names.get(pid, "").startswith("ray::MapWorker"):
+        if pid == driver or names.get(pid, "").startswith("ray::RayWorker"):
             with contextlib.suppress(OSError, StopIteration):
                 lines = Path(f"/proc/{pid}/status").read_text().splitlines()
                 peak = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))

@@ -1,10 +1,10 @@
 """What a job of a billion pairs takes and costs on N machines: a simulation, from what one machine was measured to do.
 
-python benchmarks/simulate.py [--pairs 1e9] [--rate 6000] ...
+python benchmarks/simulate.py [--pairs 1e9] [--rate 6000] [--inputs 1000] ...
 
-Events are simulated chunk by chunk: a driver that plans before anything runs and takes receipts one at a time, workers that read
-their range, score, and write their part and its entry, and a bucket that takes so many requests a second. Every constant is an option;
-the defaults that were measured, and those that are assumed, are in docs/scaling.md.
+Events are simulated call by call: the plan of several inputs is made by the workers, that of one by the driver while they work; a worker reads
+its ranges, scores, and writes a part and a receipt for each chunk; the driver takes one answer after another; the bucket takes so many requests a
+second. Every constant is an option; the defaults that were measured, and those that are assumed, are in docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import heapq
 import random
 
 CHUNK_ROWS = 4096
+# As in pairlift.ray_pool.
+AT_ONCE, CALL_SECONDS, DRIVER_SECONDS, MOST_CHUNKS = 2, 1.0, 0.006, 32
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,9 @@ class Setting:
     bytes_per_pair: int
     rate: float
     cores: int
+    inputs: int
     plan_rate: float
+    call_seconds: float
     receipt_seconds: float
     descriptor_bytes: float
     start_seconds: float
@@ -54,43 +58,45 @@ class Result:
     request_dollars: float
     driver_bytes: float
 
-    @property
-    def seconds(self) -> float:
-        """From the beginning to the end."""
-        return self.plan_seconds + self.run_seconds
-
 
 def simulate(setting: Setting, machines: int, seed: int = 1) -> Result:
     """Run a job on machines of `cores` workers each."""
     chance = random.Random(seed)
-    chunks = -(-setting.pairs // CHUNK_ROWS)
+    left = chunks = -(-setting.pairs // CHUNK_ROWS)
     workers = machines * setting.cores
-    size = CHUNK_ROWS * setting.bytes_per_pair
-    plan = setting.pairs / setting.plan_rate
-    free = [setting.start_seconds] * workers
+    alone = CHUNK_ROWS / setting.rate
+    lots = -(-setting.inputs // workers) if setting.inputs > 1 else 0  # that each worker plans before it scores
+    planning = lots * setting.pairs / setting.inputs / setting.plan_rate
+    free = [setting.start_seconds + planning] * workers
     heapq.heapify(free)
     driver = bucket = driver_busy = bucket_busy = end = 0.0
-    lost = 0
-    interval = 2 / setting.puts_per_second + 1 / setting.gets_per_second  # of the bucket's time for one chunk
+    lost = given = 0
+    interval = max(2 / setting.puts_per_second, 2 / setting.gets_per_second)  # of the bucket's time for one chunk
     death = 1 / (setting.death_hours * 3600) if setting.death_hours else 0.0
-    for _ in range(chunks):
+    fitting = max(1, min(MOST_CHUNKS, int(max(CALL_SECONDS, DRIVER_SECONDS * workers) / alone)))
+    while left:
+        count = max(1, min(fitting, left // (AT_ONCE * workers)))
         began = heapq.heappop(free)
-        seconds = CHUNK_ROWS / setting.rate * chance.lognormvariate(0, setting.spread)
-        seconds += 3 * setting.request_seconds + 2 * size / setting.bandwidth
+        if setting.inputs == 1:  # what is not planned yet cannot be given
+            began = max(began, setting.start_seconds + (given + count) * CHUNK_ROWS / setting.plan_rate)
+        seconds = sum(alone * chance.lognormvariate(0, setting.spread) for _ in range(count))
+        seconds += count * (4 * setting.request_seconds + 2 * CHUNK_ROWS * setting.bytes_per_pair / setting.bandwidth)
         while death and chance.random() < death * seconds:  # the worker dies on the way: another one begins again
             began += chance.random() * seconds + setting.start_seconds
             lost += 1
-        bucket = max(bucket, began) + interval
-        bucket_busy += interval
+        bucket = max(bucket, began) + count * interval
+        bucket_busy += count * interval
         done = max(began + seconds, bucket)
-        driver = max(driver, done) + setting.receipt_seconds
-        driver_busy += setting.receipt_seconds
+        taking = setting.call_seconds + count * setting.receipt_seconds
+        driver = max(driver, done) + taking
+        driver_busy += taking
         heapq.heappush(free, done)
         end = max(end, driver)
-    hours = (plan + end) / 3600
+        left, given = left - count, given + count
+    hours = end / 3600
     return Result(
         machines=machines,
-        plan_seconds=plan,
+        plan_seconds=planning if setting.inputs > 1 else setting.pairs / setting.plan_rate,
         run_seconds=end,
         driver_share=driver_busy / end,
         bucket_share=bucket_busy / end,
@@ -105,7 +111,8 @@ def main() -> None:
     """Print a table for numbers of machines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     defaults = {
-        "pairs": 1e9, "bytes-per-pair": 110, "rate": 5600, "cores": 8, "plan-rate": 800e3, "receipt-seconds": 0.007,
+        "pairs": 1e9, "bytes-per-pair": 110, "rate": 5600, "cores": 8, "inputs": 1000, "plan-rate": 1000e3, "call-seconds": 0.00125,
+        "receipt-seconds": 0.00015,
         "descriptor-bytes": 700, "start-seconds": 15, "request-seconds": 0.03, "bandwidth": 50e6, "puts-per-second": 3500,
         "gets-per-second": 5500, "spread": 0.1, "death-hours": 500, "machine-dollars": 0.357, "put-dollars": 5e-6,
         "get-dollars": 4e-7,
@@ -115,16 +122,19 @@ def main() -> None:
     parser.add_argument("--machines", type=int, nargs="+", default=[1, 4, 16, 64, 256, 1024])
     given = vars(parser.parse_args())
     machines = given.pop("machines")
-    setting = Setting(**{n: int(v) if n in ("pairs", "cores", "bytes_per_pair") else v for n, v in given.items()})
+    setting = Setting(
+        **{n: int(v) if n in ("pairs", "cores", "bytes_per_pair", "inputs") else v for n, v in given.items()}
+    )
     print(
-        "| machines | cores | plan | run | in all | driver busy | bucket busy | workers lost | machines $ | requests $ | per million $ |"
+        "| machines | cores | plan | in all | by rows / (cores x rate) | driver busy | bucket busy | workers lost | machines $ | requests $ | per million $ |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for count in machines:
         r = simulate(setting, count)
         dollars = r.machine_dollars + r.request_dollars
         print(
-            f"| {count} | {count * setting.cores} | {spell(r.plan_seconds)} | {spell(r.run_seconds)} | {spell(r.seconds)} "
+            f"| {count} | {count * setting.cores} | {spell(r.plan_seconds)} | {spell(r.run_seconds)} "
+            f"| {r.run_seconds / (setting.pairs / (count * setting.cores * setting.rate)):.2f} "
             f"| {r.driver_share:.0%} | {r.bucket_share:.0%} | {r.lost} | {r.machine_dollars:.2f} | {r.request_dollars:.2f} "
             f"| {dollars / setting.pairs * 1e6:.3f} |"
         )

@@ -14,11 +14,25 @@ import pytest
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
-# What is done with a request, by its method, path and query, and number: "500", "503", "403", "reset" (before it is passed on),
-# "lost" (it is carried out, and the answer is not given), "cut" (half of the answer), "hold" (never answered), or nothing.
+# What is done with a request, by its method, path and query, and number: one of the codes below or "reset" (before it is passed
+# on), "lost" (it is carried out, and the answer is not given), "cut" (half of the answer), "hold" (never answered), "capitals"
+# (the names of the answer's headers are written so), or nothing. And what some stores are like: "501" (they refuse conditional
+# writes, and those only), "ignore" (they take no notice of the conditions), "nobulk" (they refuse to remove many objects at once).
 Fault = Callable[[str, str, int], str]
 
-CODES = {"500": "InternalError", "503": "SlowDown", "403": "AccessDenied"}
+CODES = {
+    "500": (500, "InternalError"),
+    "501": (501, "NotImplemented"),
+    "503": (503, "SlowDown"),
+    "400": (400, "InvalidArgument"),
+    "403": (403, "AccessDenied"),
+    "405": (405, "MethodNotAllowed"),
+    "409": (409, "ConditionalRequestConflict"),
+    "412": (412, "PreconditionFailed"),
+    "nobulk": (400, "MissingContentMD5"),
+    "noupload": (404, "NoSuchUpload"),
+}
+CONDITIONS = ("if-match", "if-none-match")
 
 
 class Proxy(ThreadingHTTPServer):
@@ -33,6 +47,7 @@ class Proxy(ThreadingHTTPServer):
         self.requests: list[str] = []
         self.reached = threading.Event()  # a request that is held has come
         self.released = threading.Event()
+        self.deciding = threading.Lock()  # moto looks first and writes then, so that two conditions can hold at once
         self._counting = threading.Lock()
 
     def count(self, line: str) -> int:
@@ -61,17 +76,23 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in ("reset", "hold"):
             self._hang_up()
             return
-        if fault in CODES:
-            code = CODES[fault]
-            self._send(int(fault), {}, f"<Error><Code>{code}</Code><Message>made to fail</Message></Error>".encode())
-            return
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in ("expect", "transfer-encoding")}
+        conditional = self.command in ("PUT", "POST") and any(k.lower() in CONDITIONS for k in headers)
+        if fault == "ignore":
+            headers = {k: v for k, v in headers.items() if k.lower() not in CONDITIONS}
+        if fault == "501" and not conditional:
+            fault = ""
+        if fault == "nobulk" and not (self.command == "POST" and self.path.endswith("?delete")):
+            fault = ""
+        if fault in CODES:
+            self._refuse(*CODES[fault])
+            return
         headers["Content-Length"] = str(len(body))
-        connection.request(self.command, self.path, body, headers)
-        answer = connection.getresponse()
-        data = answer.read()
-        connection.close()
+        with self.server.deciding if conditional else contextlib.nullcontext():
+            if refusal := self._decide(headers):
+                self._refuse(*refusal)
+                return
+            answer, data = self._pass_on(self.command, self.path, body, headers)
         if fault == "lost":
             self._hang_up()
             return
@@ -80,9 +101,35 @@ class _Handler(BaseHTTPRequestHandler):
             for k, v in answer.getheaders()
             if k.lower() not in ("transfer-encoding", "connection", "date", "server")
         }
+        if fault == "capitals":
+            found = {k.title(): v for k, v in found.items()}
         self._send(answer.status, found, data, cut=fault == "cut")
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _answer  # noqa: N815 (the base class wants these names)
+
+    def _pass_on(
+        self, method: str, path: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
+        ) as connection:  # fmt: skip
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer, answer.read()
+
+    def _decide(self, headers: dict[str, str]) -> tuple[int, str] | None:
+        """Refuse to complete an upload in the place of what is not there: moto takes no notice of If-Match there, S3 does."""
+        expected = next((v for k, v in headers.items() if k.lower() == "if-match"), None)
+        if self.command != "POST" or expected is None:
+            return None
+        who = {k: v for k, v in headers.items() if k.lower() == "authorization"}  # moto knows its service by it
+        found, _ = self._pass_on("HEAD", self.path.split("?")[0], b"", who)
+        if found.status == 404:
+            return 404, "NoSuchKey"
+        return None if found.getheader("ETag") == expected else CODES["412"]
+
+    def _refuse(self, status: int, code: str) -> None:
+        self._send(status, {}, f"<Error><Code>{code}</Code><Message>made to fail</Message></Error>".encode())
 
     def _read_body(self) -> bytes:
         if "chunked" in self.headers.get("Transfer-Encoding", ""):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -10,12 +11,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from pairlift import Scorer
+    from pairlift.outcome import Outcome
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -51,12 +53,28 @@ def bundle(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SMALL_BUNDLE, tmp_path / "bundle"))
 
 
-@pytest.fixture
-def scorer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scorer]:
-    """The scorer of the small bundle, with chunks of 16 rows."""
-    from pairlift import Scorer, chunk
+SMALL_CHUNKS = 16  # rows: so that small inputs have many chunks
 
-    monkeypatch.setattr(chunk, "CHUNK_ROWS", 16)
+
+def score_small(
+    scorer: Scorer, source: Any, output: object, *, chunk_rows: int = SMALL_CHUNKS, **asked: Any
+) -> Outcome:
+    """Score a file in small chunks; `asked` are options of the job and arguments of `score_file`."""
+    from pairlift.job import score_file
+    from pairlift.options import JobOptions
+
+    fields = {field.name for field in dataclasses.fields(JobOptions)}
+    options = JobOptions(chunk_rows=chunk_rows, **{name: value for name, value in asked.items() if name in fields})
+    rest = {name: value for name, value in asked.items() if name not in fields}
+    names = [str(each) for each in source] if isinstance(source, list) else str(source)
+    return score_file(scorer, names, str(output), options, **rest)
+
+
+@pytest.fixture
+def scorer() -> Iterator[Scorer]:
+    """The scorer of the small bundle."""
+    from pairlift import Scorer
+
     scorer = Scorer.open(SMALL_BUNDLE)
     yield scorer
     scorer.close()

@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("infer", "export", "training")
 # Read at the start of a container, before the function: sizes that a test can wait for.
 SMALL = """
-from pairlift import chunk
+from pairlift import rows
 from pairlift.storage import object_file, upload
-chunk.CHUNK_ROWS, upload.PART, object_file.BLOCK = 16, 1024, 4096
+rows.CHUNK_ROWS, upload.PART, object_file.BLOCK = 16, 1024, 4096
 import botocore.retries.standard
 botocore.retries.standard.ExponentialBackoff.delay_amount = lambda self, context: 0.01
 """

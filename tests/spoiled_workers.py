@@ -6,6 +6,8 @@ A process that has this folder's copy as `sitecustomize` on its path reads the f
     poison NAME     the process kills itself, by SIGKILL
     once NAME       the same, after it has removed the file
     hold NAME       it waits until the file is removed
+
+PAIRLIFT_LOT_BYTES says up to which size inputs are one lot.
 """
 
 from __future__ import annotations
@@ -29,9 +31,10 @@ def _carry_out(verb: str, file: Path) -> None:
 
 
 def _spoil(folder: Path) -> None:
-    from pairlift import chunk
+    from pairlift import chunks, inputs
 
-    read_pair = chunk.read_pair
+    inputs.LOT_BYTES = int(os.environ.get("PAIRLIFT_LOT_BYTES", inputs.LOT_BYTES))
+    read_pair = chunks.read_pair
 
     def read_spoiled(row: Any, columns: Any) -> Any:
         pair = read_pair(row, columns)
@@ -41,7 +44,7 @@ def _spoil(folder: Path) -> None:
                 _carry_out(verb, folder / name)
         return pair
 
-    chunk.read_pair = read_spoiled
+    chunks.read_pair = read_spoiled
 
 
 if "PAIRLIFT_SPOIL" in os.environ and b"default_worker.py" in Path("/proc/self/cmdline").read_bytes():

@@ -39,10 +39,11 @@ from pairlift.aws.answer import MOST_BYTES
 from pairlift.aws.deadline import COMMIT_BYTES_PER_SECOND, RESERVE_SECONDS, Deadline
 from pairlift.aws.function import Function
 from pairlift.aws.settings import Settings
-from pairlift.commit import LastRun
 from pairlift.counts import Tally
 from pairlift.errors import InputError, PairliftError, StorageError, Unfinished, UsageError
+from pairlift.options import JobOptions
 from pairlift.outcome import Outcome
+from pairlift.outputs.records import LastRun
 from pairlift.progress import Step
 
 SETTINGS = Settings(bundle=str(SMALL_BUNDLE), threads=1)
@@ -92,9 +93,16 @@ class Jobs:
         self.size = 1000
         self.errors: dict[str, Exception] = {}
 
-    def score_file(self, scorer: Scorer, source: str, output: str, **options: Any) -> Outcome:
+    def score_file(self, scorer: Scorer, source: str, output: str, asked: JobOptions, **options: Any) -> Outcome:
         """Do what there is time for."""
-        self.calls.append({"input": source, "output": output, **options})
+        self.calls.append(
+            {
+                "input": source,
+                "output": output,
+                **{f.name: getattr(asked, f.name) for f in dataclasses.fields(asked)},
+                **options,
+            }
+        )
         if source in self.errors:
             raise self.errors[source]
         progressed, done = False, self.done.get(output, 0)

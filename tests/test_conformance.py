@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,20 +27,23 @@ import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 from bucket import Bucket, serve_moto, serve_proxy
-from conftest import ROOT, SMALL_BUNDLE
-from pairlift import Scorer, chunk, ray_engine
+from conftest import ROOT, SMALL_BUNDLE, SMALL_CHUNKS, score_small
+from pairlift import Scorer, inputs, ray_pool
 from pairlift.aws.function import Function
 from pairlift.aws.settings import Settings
 from pairlift.errors import BundleError, DestinationError, InputError, RejectsError, StorageError, UsageError
+from pairlift.formats import open_input
 from pairlift.inputs import find_inputs
-from pairlift.job import score_file
+from pairlift.options import JobOptions
 from pairlift.ray_dataset import DatasetScorer
 from pairlift.ray_engine import Cluster
 from pairlift.rejects import parse_most_rejects
+from pairlift.storage import Stamp, read_stamp
 
 ray = pytest.importorskip("ray")
 
-CHUNK = 16
+CHUNK = SMALL_CHUNKS
+LOT_BYTES = 1500  # in the workers, and in the test of several lots
 CPUS = 3  # of the Ray that the tests share
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", *(k + c for k in (".csv", ".tsv", ".jsonl") for c in (".gz", ".zst")))
 SIZES = (50, 1, CHUNK + 1, CHUNK - 1)
@@ -54,8 +58,10 @@ RAY_CASES = [
     (".csv", 0),
     (".parquet", 0),
 ]
+RECEIPT = re.compile(r"\d{5}-\d{12}\.json")
+MARK = re.compile(r"-[0-9a-f]{12}(?=\.)")
 PATIENCE = 60.0  # seconds that a test waits for what must come
-COMMAND = f"import sys; from pairlift import chunk; chunk.CHUNK_ROWS = {CHUNK}; from pairlift.__main__ import main; sys.exit(main())"
+COMMAND = f"import sys; from pairlift import rows; rows.CHUNK_ROWS = {CHUNK}; from pairlift.__main__ import main; sys.exit(main())"
 
 
 def write_pairs(path: Path, rows: int, special: dict[int, str] | None = None) -> Path:
@@ -86,19 +92,13 @@ def write_pairs(path: Path, rows: int, special: dict[int, str] | None = None) ->
 
 
 def digests(output: Path) -> dict[str, str]:
-    """Return the digest of each file of a finished output; of its manifest, of what lasts."""
+    """Return the digest of each file of a finished output; of its manifest, of what is the same for each job."""
     names = sorted(path.name for path in output.parent.iterdir() if path.name.startswith(output.name))
     assert not [name for name in names if name.endswith((".job", ".partial"))], names
     contents = {name: (output.parent / name).read_bytes() for name in names}
     manifest = json.loads(contents[f"{output.name}.manifest.json"])
-    contents[f"{output.name}.manifest.json"] = json.dumps(manifest | {"last_run": None}).encode()
+    contents[f"{output.name}.manifest.json"] = json.dumps(manifest | {"last_run": None, "mark": None}).encode()
     return {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-
-
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks of 16 rows."""
-    monkeypatch.setattr(chunk, "CHUNK_ROWS", CHUNK)
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +136,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
             bucket.environment
             | {
                 "PAIRLIFT_SPOIL": str(spoil),
+                "PAIRLIFT_LOT_BYTES": str(LOT_BYTES),
                 "PYTHONPATH": os.pathsep.join([str(path), os.environ.get("PYTHONPATH", "")]),
                 "PYTHONPYCACHEPREFIX": f"{temporary}/pycache",  # half of a worker's start is to compile Ray, where that is not kept
                 "RAY_AUTH_MODE": "disabled",
@@ -222,23 +223,49 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, *said
 
 
+def read_stamp_of(name: str) -> Stamp:
+    """Return what an input is known by."""
+    with open_input(name) as file:
+        return read_stamp(file)
+
+
 def make_expected(scorer: Scorer, source: Path, name: str) -> dict[str, str]:
     """Return the digests of what the local engine makes of an input."""
     calm = source.parent / "calm"
     calm.mkdir(exist_ok=True)
-    score_file(scorer, str(source), str(calm / name))
+    score_small(scorer, str(source), str(calm / name))
     return digests(calm / name)
+
+
+def list_parts(bucket: Bucket, prefix: str, beside: set[str]) -> list[str]:
+    """Return the parts of a finished prefix in order: one job's, each chunk once, and beside them its manifest and some files."""
+    keys = [key for key in bucket.list_keys() if key.startswith(prefix)]
+    parts = sorted(key for key in keys if key.startswith(f"{prefix}part-"))
+    names = [MARK.sub("", key) for key in parts]
+    assert len(set(names)) == len(names)
+    assert len({mark for key in keys for mark in MARK.findall(key)}) == 1, keys
+    others = {MARK.sub("", key) for key in keys if key not in parts}
+    assert others == {f"{prefix}_pairlift/manifest.json", *(f"{prefix}_pairlift/{name}.jsonl" for name in beside)}, keys
+    return parts
+
+
+def read_rejects(bucket: Bucket, prefix: str) -> bytes:
+    """Return the rejected rows of a finished prefix."""
+    manifest = json.loads(bucket.get(f"{prefix}_pairlift/manifest.json"))
+    return bucket.get(prefix + manifest["rejects"]["path"])
 
 
 def count_done(output: Path) -> int:
     """Return how many chunks of a job are done for good."""
-    journal = output.with_name(f"{output.name}.job") / "journal.jsonl"
-    return max(0, journal.read_bytes().count(b"\n") - 1) if journal.exists() else 0
+    return len(
+        [path for path in output.with_name(f"{output.name}.job").glob("*/*.json") if RECEIPT.fullmatch(path.name)]
+    )
 
 
 def test_the_function_makes_what_the_local_engine_makes_of_every_format_and_size(
-    scorer: Scorer, shared: Shared, tmp_path: Path
+    scorer: Scorer, shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(JobOptions.__init__.__kwdefaults__, "chunk_rows", CHUNK)
     function = Function(scorer, Settings(bundle=str(SMALL_BUNDLE)), 0.0)
     for suffix, rows in CASES:
         source = write_pairs(tmp_path / f"in{rows}{suffix}", rows)
@@ -260,7 +287,7 @@ def test_ray_makes_what_the_local_engine_makes_of_every_format_and_size(
         suffix, rows = case
         source = write_pairs(tmp_path / f"in{rows}{suffix}", rows)
         output = tmp_path / f"out{rows}{suffix}"
-        score_file(scorer, str(source), str(output), run=Cluster(workers=1).run)
+        score_small(scorer, source, output, engine=Cluster(workers=1).run)
         return digests(output), make_expected(scorer, source, output.name)
 
     with ThreadPoolExecutor(CPUS - 1) as pool:
@@ -278,21 +305,45 @@ def test_ray_makes_of_several_inputs_what_the_local_engine_makes(
         write_pairs(tmp_path / f"in/{name}.csv.gz", rows)
     names = find_inputs("in/")
     (tmp_path / "calm").mkdir()
-    score_file(scorer, names, "calm/out.csv.gz")
-    score_file(scorer, names, "out.csv.gz", run=Cluster(workers=2).run)
+    score_small(scorer, names, "calm/out.csv.gz")
+    score_small(scorer, names, "out.csv.gz", engine=Cluster(workers=2).run)
     assert digests(tmp_path / "out.csv.gz") == digests(tmp_path / "calm/out.csv.gz")
     objects = [shared.bucket.put(f"several/{name}", Path(name).read_bytes()) for name in names]
     output = shared.bucket.url("several-parts/")
-    score_file(scorer, objects, output, run=Cluster(workers=2).run)
-    parts = [key for key in shared.bucket.list_keys() if key.startswith("several-parts/part-")]
+    score_small(scorer, objects, output, engine=Cluster(workers=2).run)
+    parts = list_parts(shared.bucket, "several-parts/", {"rejects"})
     header = b"premise,hypothesis,"
     rows = b"".join(gzip.decompress(shared.bucket.get(key)) for key in parts).replace(b"\r", b"")
     whole = gzip.decompress((tmp_path / "calm/out.csv.gz").read_bytes()).replace(b"\r", b"")
     assert [line for line in rows.splitlines() if not line.startswith(header)] == whole.splitlines()[1:]
-    refused = [json.loads(line) for line in shared.bucket.get("several-parts/rejects.jsonl").splitlines()]
+    refused = [json.loads(line) for line in read_rejects(shared.bucket, "several-parts/").splitlines()]
     assert refused == [
         json.loads(line) for line in (tmp_path / "calm/out.csv.gz.rejects.jsonl").read_bytes().splitlines()
     ]
+
+
+@pytest.mark.slow
+def test_workers_plan_several_lots_and_go_on_where_they_died(
+    scorer: Scorer, shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "LOT_BYTES", LOT_BYTES)
+    monkeypatch.setattr("pairlift.ray_feed.Feed.plan_here", None)
+    (tmp_path / "in").mkdir()
+    for i, rows in enumerate((1200, 3, 1, 40, 60, 2)):  # the first has more chunks than are planned at a time
+        write_pairs(tmp_path / f"in/{i}.csv", rows, {30: f"once lots{i}"})
+    names = find_inputs(f"{tmp_path}/in/")
+    assert len(inputs.cut_lots(inputs.stamp_inputs(names, read_stamp_of(names[0])))) == 3
+    (tmp_path / "calm").mkdir()
+    score_small(scorer, names, tmp_path / "calm/out.csv")
+    for i in (0, 3):
+        (shared.spoil / f"lots{i}").touch()
+    output, totals = tmp_path / "out.csv", list[int | None]()
+    done = score_small(
+        scorer, names, output, engine=Cluster(workers=2).run, progress=lambda step: totals.append(step.total)
+    )
+    assert not list(shared.spoil.iterdir())
+    assert (done.totals.rows, totals[-1]) == (1306, 1306)
+    assert digests(output) == digests(tmp_path / "calm/out.csv")
 
 
 @pytest.mark.slow
@@ -303,16 +354,15 @@ def test_a_worker_that_is_killed_is_begun_again(scorer: Scorer, shared: Shared, 
     (shared.spoil / place).touch()
     (shared.spoil / f"{place}2").touch()
     output = str(tmp_path / "out.jsonl") if place == "file" else shared.bucket.url("parts/")
-    score_file(scorer, str(source), output, run=Cluster(workers=2).run)
+    score_small(scorer, source, output, engine=Cluster(workers=2).run)
     assert not list(shared.spoil.iterdir())
     calm = (tmp_path / "calm/out.jsonl").read_bytes()
     if place == "file":
         assert digests(tmp_path / "out.jsonl") == expected
     else:
-        keys = [key for key in shared.bucket.list_keys() if key.startswith("parts/")]
-        parts_there = [key for key in keys if "/part-" in key]
-        assert b"".join(gzip.decompress(shared.bucket.get(key)) for key in parts_there) == calm
-        assert sorted(set(keys) - set(parts_there)) == ["parts/manifest.json", "parts/rejects.jsonl"]
+        parts = list_parts(shared.bucket, "parts/", {"rejects"})
+        assert b"".join(gzip.decompress(shared.bucket.get(key)) for key in parts) == calm
+        assert read_rejects(shared.bucket, "parts/") == (tmp_path / "calm/out.jsonl.rejects.jsonl").read_bytes()
 
 
 @pytest.mark.slow
@@ -321,14 +371,27 @@ def test_a_chunk_that_kills_each_worker_ends_the_job_and_what_is_done_is_kept(
 ) -> None:
     source, output = write_pairs(tmp_path / "in.parquet", 100, {50: "poison cup"}), tmp_path / "out.parquet"
     (shared.spoil / "cup").touch()
-    monkeypatch.setattr(ray_engine, "RETRIES", 1)
-    message = r"the chunk of row 48( and \d others)? cannot be done: workers died or were lost 2 times at one; what is done is kept"
+    monkeypatch.setattr(ray_pool, "RETRIES", 1)
+    message = r"the chunk of row 48( and \d others)? cannot be done: workers died or were lost 2 times at one \([^)]*\S.*\); what is done is kept"
     with pytest.raises(StorageError, match=message) as caught:
-        score_file(scorer, str(source), str(output), run=Cluster(workers=1).run)
+        score_small(scorer, source, output, engine=Cluster(workers=1).run)
     (shared.spoil / "cup").unlink()
-    assert (caught.value.exit_code, count_done(output), output.exists()) == (5, 3, False)
-    assert score_file(scorer, str(source), str(output), run=Cluster(workers=1).run).resumed == 48
+    assert (caught.value.exit_code, count_done(output), output.exists()) == (5, 6, False)
+    assert score_small(scorer, source, output, engine=Cluster(workers=1).run).resumed == 84
     assert digests(output) == make_expected(scorer, source, output.name)
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_begin_end_the_job(
+    scorer: Scorer, shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = write_pairs(tmp_path / "in.jsonl", 100), tmp_path / "out.jsonl"
+    monkeypatch.setattr(ray_pool, "RETRIES", 1)
+    monkeypatch.setattr("pairlift.ray_engine.describe_task", lambda *job: "another version")
+    with pytest.raises(
+        StorageError, match=r"no worker can begin \(.*'str' object has no attribute 'leaders'\); see that"
+    ):
+        score_small(scorer, source, output, engine=Cluster(workers=1).run)
 
 
 @pytest.mark.slow
@@ -340,9 +403,9 @@ def test_a_chunk_that_takes_too_long_ends_the_job_and_the_local_engine_goes_on(
     with pytest.raises(
         StorageError, match=r"the chunk of row 16 took more than 0\.3 s; what is done is kept: allow more by"
     ):
-        score_file(scorer, str(source), str(output), run=Cluster(workers=1, seconds=0.3).run)
+        score_small(scorer, source, output, engine=Cluster(workers=1, seconds=0.3).run)
     (shared.spoil / "slow").unlink()
-    assert score_file(scorer, str(source), str(output)).resumed == 16
+    assert score_small(scorer, source, output).resumed == 16
     assert digests(output) == make_expected(scorer, source, output.name)
 
 
@@ -350,16 +413,16 @@ def test_a_chunk_that_takes_too_long_ends_the_job_and_the_local_engine_goes_on(
 def test_a_driver_that_is_killed_is_followed_by_another(scorer: Scorer, shared: Shared, tmp_path: Path) -> None:
     source, output = write_pairs(tmp_path / "in.csv", 120, {70: "hold driver"}), tmp_path / "out.csv"
     (shared.spoil / "driver").touch()
-    process = start(SMALL_BUNDLE, source, output, "--engine", "ray", RAY_ADDRESS=shared.address)
+    process = start(SMALL_BUNDLE, source, output, "--engine", "ray", "--workers", "1", RAY_ADDRESS=shared.address)
     try:
         assert wait_for(lambda: count_done(output) >= 4 or process.poll() is not None)
         with pytest.raises(DestinationError, match="another process is at work"):
-            score_file(scorer, str(source), str(output), run=Cluster(workers=1).run)
+            score_small(scorer, source, output, engine=Cluster(workers=1).run)
     finally:
         process.kill()
     assert finish(process)[0] == -signal.SIGKILL
     (shared.spoil / "driver").unlink()
-    assert score_file(scorer, str(source), str(output), run=Cluster(workers=1).run).resumed == 64
+    assert score_small(scorer, source, output, engine=Cluster(workers=1).run).resumed == 64
     assert digests(output) == make_expected(scorer, source, output.name)
 
 
@@ -369,7 +432,7 @@ def test_two_drivers_at_once_make_one_output(scorer: Scorer, shared: Shared, tmp
     make_expected(scorer, source, "out.jsonl")
 
     def run(number: int) -> int:
-        return score_file(scorer, str(source), output, run=Cluster(workers=1).run).totals.rows
+        return score_small(scorer, source, output, engine=Cluster(workers=1).run).totals.rows
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(run, range(2))) == [200, 200]
@@ -381,18 +444,24 @@ def test_two_drivers_at_once_make_one_output(scorer: Scorer, shared: Shared, tmp
 def test_sigint_ends_the_command_while_a_chunk_hangs_and_the_same_command_goes_on_through_a_client(
     scorer: Scorer, shared: Shared, tmp_path: Path
 ) -> None:
-    source, output = write_pairs(tmp_path / "in.tsv", 100, {55: "hold sigint"}), tmp_path / "out.tsv"
-    (shared.spoil / "sigint").touch()
+    texts = {55: "hold direct", 90: "hold client"}
+    source, output = write_pairs(tmp_path / "in.tsv", 100, texts), tmp_path / "out.tsv"
     shutil.copytree(SMALL_BUNDLE, tmp_path / "bundle")
-    command = ("bundle", source.name, output.name, "--engine", "ray")  # the workers are in another directory
-    process = start(*command, cwd=tmp_path, RAY_ADDRESS=shared.address)
-    assert wait_for(lambda: count_done(output) >= 3 or process.poll() is not None)
-    process.send_signal(signal.SIGINT)
-    message = "stopped by SIGINT; 48 rows are done; run the same command to go on\n"
-    assert finish(process) == (130, "", message)
-    (shared.spoil / "sigint").unlink()
-    with serve_clients(shared) as address:
-        code, out, err = finish(start(*command, cwd=tmp_path, RAY_ADDRESS=address))
+    names = ("bundle", source.name, output.name)  # the workers are in another directory
+    command = (*names, "--engine", "ray", "--workers", "1")
+    for name in ("direct", "client"):
+        (shared.spoil / name).touch()
+    with serve_clients(shared) as client:
+        for name, address, chunks in (("direct", shared.address, 3), ("client", client, 5)):
+            process = start(*command, cwd=tmp_path, RAY_ADDRESS=address)
+            assert wait_for(
+                lambda chunks=chunks, process=process: count_done(output) >= chunks or process.poll() is not None
+            )
+            process.send_signal(signal.SIGINT)
+            message = f"stopped by SIGINT; {chunks * CHUNK} rows are done; run the same command to go on\n"
+            assert finish(process) == (130, "", message)
+            (shared.spoil / name).unlink()
+        code, out, err = finish(start(*command, cwd=tmp_path, RAY_ADDRESS=client))
     assert (code, out) == (1, ""), err
     words = [line.split()[0] for line in err.splitlines()]
     assert words == ["91", "labels", "texts", "run", "bundle", "output"], err
@@ -409,8 +478,9 @@ def test_an_input_that_changes_under_work_is_noticed(scorer: Scorer, shared: Sha
             file.write("{}\n")
         (shared.spoil / "change").unlink(missing_ok=True)
 
-    with pytest.raises(InputError, match=r"in\.jsonl: changed while it was read"):
-        score_file(scorer, str(source), str(output), progress=change, run=Cluster(workers=1).run)
+    with pytest.raises(InputError, match=r"in\.jsonl: changed while it was read") as caught:
+        score_small(scorer, source, output, progress=change, engine=Cluster(workers=1).run)
+    assert caught.value.exit_code == 3
     assert not output.exists()
 
 
@@ -418,9 +488,9 @@ def test_an_input_that_changes_under_work_is_noticed(scorer: Scorer, shared: Sha
 def test_too_many_rejects_end_the_job(scorer: Scorer, shared: Shared, tmp_path: Path) -> None:
     source, output = write_pairs(tmp_path / "in.jsonl", 200), tmp_path / "out.jsonl"
     for run in (None, Cluster(workers=1).run):
-        options = {"run": run} if run else {}
+        options = {"engine": run} if run else {}
         with pytest.raises(RejectsError, match="what is done is kept"):
-            score_file(scorer, str(source), str(output), most_rejects=parse_most_rejects("3"), **options)  # type: ignore[arg-type]
+            score_small(scorer, source, output, most_rejects=parse_most_rejects("3"), **options)  # type: ignore[arg-type]
         assert output.with_name("out.jsonl.job").exists()
         shutil.rmtree(output.with_name("out.jsonl.job"))
 
@@ -432,7 +502,7 @@ def test_a_bundle_that_a_worker_finds_otherwise_is_refused(shared: Shared, bundl
     tokenizer = bundle / "tokenizer.json"
     tokenizer.write_bytes(tokenizer.read_bytes() + b" ")
     with pytest.raises(BundleError, match=r"tokenizer\.json: altered since the export"):
-        score_file(scorer, str(source), str(tmp_path / "out.jsonl"), run=Cluster(workers=1).run)
+        score_small(scorer, str(source), str(tmp_path / "out.jsonl"), engine=Cluster(workers=1).run)
     scorer.close()
 
 
@@ -443,14 +513,14 @@ def test_what_cannot_be_done_is_said_before_a_worker_begins(
     source, output = write_pairs(tmp_path / "in.csv", 100), str(tmp_path / "out.csv")
     small = "the cluster has 3 processors, expected at least 4 for 1 workers of 3 threads and one for Ray itself; add machines"
     with pytest.raises(UsageError, match=small):
-        score_file(scorer, str(source), output, run=Cluster(threads=3).run)
+        score_small(scorer, source, output, engine=Cluster(threads=3).run)
     with pytest.raises(UsageError, match="expected at least 6 for 5 workers of 1 threads"):
-        score_file(scorer, str(source), output, run=Cluster(workers=5).run)
+        score_small(scorer, source, output, engine=Cluster(workers=5).run)
     with pytest.raises(UsageError, match="no column 'elsewhere'"):
-        score_file(scorer, str(source), output, fields="elsewhere,premise", run=Cluster().run)
+        score_small(scorer, source, output, fields="elsewhere,premise", engine=Cluster().run)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r'^--engine ray needs: pip install "pairlift\[ray\]"$'):
-        score_file(scorer, str(source), output, run=Cluster().run)
+        score_small(scorer, source, output, engine=Cluster().run)
 
 
 @pytest.mark.slow
@@ -459,8 +529,10 @@ def test_a_command_that_cannot_be_done_says_so_in_one_line(tmp_path: Path) -> No
     with socket.create_server(("127.0.0.1", 0)) as server:
         nowhere = f"127.0.0.1:{server.getsockname()[1]}"
     ends = {
-        ("-", "out.csv"): "--engine ray: standard input can be read once only, and the work is done by several; name a file or an object",
-        (source, "-"): "--engine ray: standard output has no parts, and the work is done by several; name a file or an object",
+        ("-", "out.csv"): "--engine ray: standard input can only be read once, so it cannot be split between workers; give a file or an "
+        "s3:// object",
+        (source, "-"): "--engine ray: workers write the output in parts, so it cannot go to standard output; give a file, a directory/ or "
+        "an s3:// object",
         (source, "out.csv"): f"--engine ray: no Ray at {nowhere} ([Errno 111] Connection refused); start it, or mend RAY_ADDRESS",
     }  # fmt: skip
     for arguments, message in ends.items():

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Run
-from pairlift import Scorer, chunk
+from conftest import Run, score_small
+from pairlift import Scorer
 from pairlift.counts import Counts, Tally
 from pairlift.job import score_file
 from pairlift.machine import read_peak_memory
@@ -53,19 +53,16 @@ def test_the_manifest_counts_what_was_there(bundle: Path, pairs: Path, tmp_path:
     assert 20e6 < manifest["last_run"]["peak_memory"] < 1.1 * read_peak_memory()  # the kernel counts in steps
 
 
-def test_totals_are_the_same_after_a_stop(
-    bundle: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(chunk, "CHUNK_ROWS", 2)
+def test_totals_are_the_same_after_a_stop(bundle: Path, pairs: Path, tmp_path: Path) -> None:
     scorer = Scorer.open(bundle)
-    whole = score_file(scorer, str(pairs), str(tmp_path / "whole.jsonl"))
+    whole = score_small(scorer, pairs, tmp_path / "whole.jsonl", chunk_rows=2)
 
     def stop(step: Step) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"), progress=stop)
-    again = score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+        score_small(scorer, pairs, tmp_path / "out.jsonl", chunk_rows=2, progress=stop)
+    again = score_small(scorer, pairs, tmp_path / "out.jsonl", chunk_rows=2)
     scorer.close()
     assert again.resumed == 2
     assert again.totals == whole.totals

@@ -204,6 +204,26 @@ def test_tfds_is_read_by_a_process_of_its_own_and_then_from_the_cache(
     assert (entry / "rows.jsonl").stat().st_mtime_ns == written
 
 
+def test_a_reader_that_is_killed_is_an_input_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "tensorflow_datasets.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    with pytest.raises(InputError) as caught:
+        read_data("tfds:snli", FIELDS)
+    assert str(caught.value) == "tfds:snli[train]: the reader was ended by SIGKILL (out of memory?)"
+
+
+def test_what_a_killed_process_left_in_the_cache_goes_with_the_next(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom pairlift_training.cache import Cache\n"
+        "Cache(Path(sys.argv[1])).entry('kind', 'key', lambda folder: os.kill(os.getpid(), 9))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert done.returncode == -9
+    assert list((tmp_path / "kind").glob(".key.*.partial"))
+    Cache(tmp_path).entry("kind", "key", lambda folder: None)
+    assert [path.name for path in (tmp_path / "kind").iterdir()] == ["key"]
+
+
 def bert_weights(width: int, words: int, length: int) -> dict[str, Any]:
     """Return a layer of BERT as a Hugging Face checkpoint names it."""
     rng = np.random.default_rng(1)

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import SMALL_BUNDLE, Run
-from pairlift import Scorer, chunk, job
-from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, StorageError, UsageError
-from pairlift.job import score_file
-from pairlift.journal import Journal, journal_path
+from conftest import SMALL_BUNDLE, Run, score_small
+from deaths import death, find_receipts, job_folder
+from pairlift import Scorer, job
+from pairlift.errors import DestinationError, InputError, Stopped, StorageError, UsageError
+from pairlift.outcome import Outcome, describe
 from pairlift.progress import Step
 
 GOOD = '{"premise": "a dog", "hypothesis": "a cat"}\n'
@@ -29,6 +30,11 @@ def pairs(tmp_path: Path) -> Path:
     return path
 
 
+def score(scorer: Scorer, source: object, output: object, **asked: Any) -> Outcome:
+    """Score a file in chunks of eight rows."""
+    return score_small(scorer, source, output, chunk_rows=8, **asked)
+
+
 def stop_early(scorer: Scorer, pairs: Path, output: Path) -> None:
     """Leave a job that is done in part."""
 
@@ -36,21 +42,14 @@ def stop_early(scorer: Scorer, pairs: Path, output: Path) -> None:
         raise Stopped(15)
 
     with pytest.raises(Stopped):
-        score_file(scorer, str(pairs), str(output), progress=stop)
-
-
-@pytest.fixture
-def scorer(monkeypatch: pytest.MonkeyPatch) -> Scorer:
-    """The scorer of the small bundle, with chunks of eight rows."""
-    monkeypatch.setattr(chunk, "CHUNK_ROWS", 8)
-    return Scorer.open(SMALL_BUNDLE)
+        score(scorer, pairs, output, progress=stop)
 
 
 def test_standard_input_is_never_taken_for_what_came_before(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     assert pairlift("score", bundle, "-", output, input=GOOD).returncode == 0
     again = pairlift("score", bundle, "-", output, input=GOOD.replace("dog", "girl"))
-    assert (again.returncode, again.stderr) == (7, f"error: {output}: exists; remove it, or choose another name\n")
+    assert (again.returncode, again.stderr) == (7, f"error: {output}: exists, made by another job: standard input is never known to be the same; remove it, choose another name, or add --force to replace it\n")  # fmt: skip
 
 
 def test_standard_input_does_not_begin_over_a_job_of_a_file(
@@ -60,41 +59,45 @@ def test_standard_input_does_not_begin_over_a_job_of_a_file(
     stop_early(scorer, pairs, output)
     done = pairlift("score", SMALL_BUNDLE, "-", output, input=GOOD)
     assert done.returncode == 8
-    assert "the job began otherwise: input (was in.jsonl, is -)" in done.stderr
-    assert journal_path(output).exists()
+    assert "the unfinished job was another one: input (was in.jsonl, is -)" in done.stderr
+    assert job_folder(output).exists()
     assert pairlift("score", SMALL_BUNDLE, "-", output, "--restart", input=GOOD).returncode == 0
 
 
 def test_a_file_that_comes_meanwhile_costs_nothing_that_is_done(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     output_of_others = "mine"
-    with pytest.raises(DestinationError, match="was made by another process meanwhile; remove it and run the same command again: what is done is kept"):  # fmt: skip
-        score_file(scorer, str(pairs), str(output), progress=lambda step: output.write_text(output_of_others))
+    with pytest.raises(DestinationError, match="was made by another process meanwhile; choose another name, or"):  # fmt: skip
+        score(scorer, pairs, output, progress=lambda step: output.write_text(output_of_others))
     assert output.read_text() == output_of_others
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl", "out.jsonl.job"]
     output.unlink()
-    assert score_file(scorer, str(pairs), str(output)).resumed == 40
+    assert score(scorer, pairs, output).resumed == 40
 
 
 def test_an_output_that_was_altered_is_noticed_though_its_size_is_the_same(
     scorer: Scorer, pairs: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.jsonl"
-    score_file(scorer, str(pairs), str(output))
+    score(scorer, pairs, output)
     output.write_text(output.read_text().replace("the dog 7", "the cat 7"))
     with pytest.raises(DestinationError, match=r"exists, altered since it was made \(other bytes\)"):
-        score_file(scorer, str(pairs), str(output))
+        score(scorer, pairs, output)
 
 
-def test_a_part_that_was_altered_is_noticed_though_its_size_is_the_same(
+def test_a_part_that_was_altered_is_done_again_though_its_size_is_the_same(
     scorer: Scorer, pairs: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.jsonl"
+    score(scorer, pairs, tmp_path / "calm.jsonl")
     stop_early(scorer, pairs, output)
-    part = journal_path(output) / "000000000000.part"
+    (receipt,) = find_receipts(output)
+    part = receipt.with_suffix(".part")
     part.write_text(part.read_text().replace("the dog 7", "the cat 7"))
-    with pytest.raises(ChangedError, match="the chunk of row 0 is not as it was written; --restart to begin again"):
-        score_file(scorer, str(pairs), str(output))
+    outcome = score(scorer, pairs, output)
+    assert (outcome.redone, outcome.resumed) == (1, 0)
+    assert "; 1 damaged chunk was done again\n" in describe(outcome, str(output))
+    assert output.read_bytes() == (tmp_path / "calm.jsonl").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["out.csv.rejects.jsonl", "out.csv.job/in.jsonl", "out.csv"])
@@ -102,50 +105,49 @@ def test_the_input_is_never_where_the_output_goes(scorer: Scorer, tmp_path: Path
     source = tmp_path / name
     source.parent.mkdir(exist_ok=True)
     source.write_text(GOOD if name.endswith("jsonl") else "premise,hypothesis\na,b\n")
-    with pytest.raises((UsageError, DestinationError), match=r"is the input, and would be|exists and is no job's"):
-        score_file(scorer, str(source), str(tmp_path / "out.csv"))
+    with pytest.raises(
+        (UsageError, DestinationError), match=r"the job would write over its input|which is not of a pairlift job"
+    ):
+        score(scorer, source, tmp_path / "out.csv")
     assert source.exists()
 
 
 def test_a_strangers_manifest_is_left_alone(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "out.jsonl.manifest.json").write_text("{}")
-    with pytest.raises(DestinationError, match="exists and is no job's manifest, which will stand there; move it"):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+    with pytest.raises(
+        DestinationError, match=r"exists but was not written by pairlift, .* a file of that name; move it"
+    ):
+        score(scorer, pairs, tmp_path / "out.jsonl")
 
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
 def test_rejects_of_others_are_left_alone(scorer: Scorer, pairs: Path, tmp_path: Path, kind: str) -> None:
     there = tmp_path / "out.jsonl.rejects.jsonl"
     there.write_text("precious") if kind == "file" else there.mkdir()
-    with pytest.raises(DestinationError, match="exists, and rejected rows will stand there; move it"):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+    with pytest.raises(
+        DestinationError, match=r"exists but was not written by pairlift, .* a file of that name; move it"
+    ):
+        score(scorer, pairs, tmp_path / "out.jsonl")
     assert there.exists()
 
 
-def test_an_output_that_was_moved_after_a_death_is_not_written_to(
-    scorer: Scorer, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The job's own copy of the output is the output, under another name, until the job's directory is gone."""
+def test_an_output_that_was_moved_after_a_death_is_not_written_to(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
+    """The job's own copy of the output is the output, under another name, until that name is removed."""
     output, moved = tmp_path / "out.jsonl", tmp_path / "final.jsonl"
-
-    def die(journal: Journal) -> None:
-        raise RuntimeError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Journal, "remove", die)
-        with pytest.raises(RuntimeError):
-            score_file(scorer, str(pairs), str(output))
+    with death(1, ["unlink"], when=output.exists):
+        score(scorer, pairs, output)
+    assert output.stat().st_nlink == 2
     output.rename(moved)
     with moved.open("a") as file:
         file.write("a line of the user's\n")
-    score_file(scorer, str(pairs), str(output))
+    score(scorer, pairs, output)
     assert moved.read_text() == output.read_text() + "a line of the user's\n"
     assert not output.samefile(moved)
 
 
 def test_a_job_at_work_is_not_removed_by_one_that_is_complete(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     output, aside = tmp_path / "out.jsonl", tmp_path / "aside"
-    score_file(scorer, str(pairs), str(output))
+    score(scorer, pairs, output)
     manifest = tmp_path / "out.jsonl.manifest.json"
     kept = manifest.read_bytes()
     output.rename(aside)
@@ -153,13 +155,14 @@ def test_a_job_at_work_is_not_removed_by_one_that_is_complete(scorer: Scorer, pa
     def come_back(step: Step) -> None:
         aside.rename(output)
         manifest.write_bytes(kept)
-        assert score_file(scorer, str(pairs), str(output)).finished
+        assert score(scorer, pairs, output).finished
         output.rename(aside)
         raise Stopped(15)
 
     with pytest.raises(Stopped):
-        score_file(scorer, str(pairs), str(output), "hypothesis=premise,premise=hypothesis", progress=come_back)
-    assert (journal_path(output) / "000000000000.part").exists()
+        score(scorer, pairs, output, fields="hypothesis=premise,premise=hypothesis", progress=come_back)
+    (receipt,) = find_receipts(output)
+    assert receipt.with_suffix(".part").exists()
 
 
 def test_an_input_that_grows_before_it_is_read_is_noticed(
@@ -171,7 +174,7 @@ def test_an_input_that_grows_before_it_is_read_is_noticed(
 
     monkeypatch.setattr(job, "replay", grow)
     with pytest.raises(InputError, match="changed while it was read"):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+        score(scorer, pairs, tmp_path / "out.jsonl")
 
 
 @pytest.mark.parametrize("target", ["out.jsonl.job", "out.jsonl.job/lock"])
@@ -181,7 +184,7 @@ def test_links_in_the_jobs_place_are_refused_and_not_waited_for(
     (tmp_path / target).parent.mkdir(exist_ok=True)
     (tmp_path / target).symlink_to(tmp_path / "nowhere")
     with pytest.raises((DestinationError, StorageError)):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+        score(scorer, pairs, tmp_path / "out.jsonl")
 
 
 def test_a_folder_that_vanishes_is_a_storage_error(
@@ -191,23 +194,23 @@ def test_a_folder_that_vanishes_is_a_storage_error(
     folder.mkdir()
     monkeypatch.setattr(job, "replay", lambda scorer, limit: folder.rmdir())
     with pytest.raises(StorageError, match="No such file or directory"):
-        score_file(scorer, str(pairs), str(folder / "out.jsonl"))
+        score(scorer, pairs, folder / "out.jsonl")
 
 
 def test_a_path_that_is_too_long_is_a_storage_error(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     with pytest.raises((StorageError, UsageError)):
-        score_file(scorer, str(pairs), str(tmp_path / ("x" * 300) / "out.jsonl"))
+        score(scorer, pairs, tmp_path / ("x" * 300) / "out.jsonl")
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.EXDEV, errno.EMLINK])
 def test_a_file_system_without_hard_links_gets_its_output_all_the_same(
     scorer: Scorer, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def refuse(*paths: object) -> None:
+    def refuse(*paths: object, **options: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", refuse)
-    assert score_file(scorer, str(pairs), str(tmp_path / "out.jsonl")).totals.scored == 40
+    assert score(scorer, pairs, tmp_path / "out.jsonl").totals.scored == 40
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl", "out.jsonl.manifest.json"]
 
 
@@ -219,7 +222,7 @@ def test_rejects_are_the_same_from_wherever_the_command_is_run(
     monkeypatch.chdir(tmp_path / "sub")
     stop_early(scorer, Path("in.jsonl"), Path("out.jsonl"))
     monkeypatch.chdir(tmp_path)
-    assert score_file(scorer, "sub/in.jsonl", "sub/out.jsonl").resumed == 8
+    assert score(scorer, "sub/in.jsonl", "sub/out.jsonl").resumed == 8
     lines = (tmp_path / "sub/out.jsonl.rejects.jsonl").read_text().splitlines()
     assert {json.loads(line)["source"] for line in lines} == {"in.jsonl"}
 
@@ -231,18 +234,18 @@ def test_what_was_rejected_is_told_when_it_was_too_much(
     where = output if output == "-" else tmp_path / output
     done = pairlift("score", bundle, "-", where, "--max-rejects", "0", input=GOOD + "{broken\n")
     assert done.returncode == 6
-    assert "expected at most 0; mend the input, or allow more" in done.stderr
+    assert "expected at most 0; fix the input, or allow more" in done.stderr
     assert ('"reason":"bad_json"' in done.stderr) == (output == "-")
     assert list(tmp_path.glob("out*")) == [], "nothing can be gone on with"
 
 
 def test_a_directory_with_a_lock_and_something_else_is_no_jobs(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
-    folder = journal_path(tmp_path / "out.jsonl")
+    folder = job_folder(tmp_path / "out.jsonl")
     folder.mkdir()
     (folder / "lock").touch()
     (folder / "precious").touch()
-    with pytest.raises(DestinationError, match="exists and is no job's directory"):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+    with pytest.raises(DestinationError, match="holds precious, which is not of a pairlift job"):
+        score(scorer, pairs, tmp_path / "out.jsonl")
     assert (folder / "precious").exists()
 
 
@@ -251,14 +254,14 @@ def test_an_input_that_is_removed_while_it_is_read_is_named(scorer: Scorer, pair
         pairs.unlink(missing_ok=True)
 
     with pytest.raises(InputError, match="was removed while it was read; bring it back and run the same command again"):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"), progress=remove)
-    assert journal_path(tmp_path / "out.jsonl").exists()
+        score(scorer, pairs, tmp_path / "out.jsonl", progress=remove)
+    assert job_folder(tmp_path / "out.jsonl").exists()
 
 
 def test_a_pipe_is_refused_before_it_is_read(scorer: Scorer, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "in.jsonl")
     with pytest.raises(InputError, match="is a pipe, which can be read once only; give it as standard input"):
-        score_file(scorer, str(tmp_path / "in.jsonl"), str(tmp_path / "out.jsonl"))
+        score(scorer, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
 
 
 def test_a_name_that_leaves_no_room_for_its_files_is_refused_at_once(
@@ -266,14 +269,14 @@ def test_a_name_that_leaves_no_room_for_its_files_is_refused_at_once(
 ) -> None:
     for length, over in ((250, 9), (300, 59)):
         name = "x" * (length - 6) + ".jsonl"
-        with pytest.raises(UsageError, match=f"a name {over} bytes too long for the files that go with it"):
-            score_file(scorer, str(pairs), str(tmp_path / name))
+        with pytest.raises(UsageError, match=f"the name is {over} bytes too long for the files that go with it"):
+            score(scorer, pairs, tmp_path / name)
 
 
 def test_a_link_to_nothing_is_an_output_that_exists(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "out.jsonl").symlink_to(tmp_path / "nowhere")
     with pytest.raises(DestinationError, match="exists"):
-        score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
+        score(scorer, pairs, tmp_path / "out.jsonl")
 
 
 def test_a_name_that_is_not_utf8_is_a_name(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
@@ -353,8 +356,7 @@ def test_a_stopped_job_of_standard_input_says_that_it_is_lost(bundle: Path, tmp_
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdin is not None
     deadline = time.monotonic() + 60
-    journal = journal_path(output) / "journal.jsonl"
-    while not (journal.exists() and journal.read_bytes().count(b"\n") > 1) and time.monotonic() < deadline:
+    while not find_receipts(output) and time.monotonic() < deadline:
         process.stdin.write(GOOD * 5000)
         process.stdin.flush()
     process.terminate()

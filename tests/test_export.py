@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -195,10 +195,11 @@ def test_a_strangers_directory_is_never_replaced(pairlift: Run, tmp_path: Path) 
 
 
 WRONG_GRAPH = """
-import sys
-from pathlib import Path
 import numpy, onnx
-from pairlift_export import artefacts, worker
+from pairlift.child import serve_parent
+from pairlift_export import artefacts
+from pairlift_export.job import ExportJob
+from pairlift_export.worker import work
 make = artefacts.make_graph
 def wrong(reference, wanted):
     graph = make(reference, wanted)
@@ -208,25 +209,24 @@ def wrong(reference, wanted):
             weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
     return graph
 artefacts.make_graph = wrong
-sys.exit(worker.main(Path(sys.argv[1])))
+serve_parent(ExportJob, work)
 """
 
 
 def test_a_graph_that_disagrees_is_no_bundle(tmp_path: Path) -> None:
-    from pairlift import record
+    from pairlift.child import run_child
+    from pairlift.errors import AgreementError
     from pairlift.manifest import Source
+    from pairlift_export.export import ENVIRONMENT
     from pairlift_export.job import ExportJob
 
     save_classifier(tmp_path / "model.keras")
     (tmp_path / "stage").mkdir()
+    (tmp_path / "wrong_graph.py").write_text(WRONG_GRAPH)
     job = ExportJob(
         model=str(tmp_path / "model.keras"), stage=str(tmp_path / "stage"), labels=("a", "b", "c"), fields=("x", "y"), graph="auto",
         pairs=(), pairs_source="none given", source=Source(name="m", model_sha256="0", dtype_policy=""),
     )  # fmt: skip
-    (tmp_path / "job.json").write_bytes(record.dump(job))
-    done = subprocess.run(
-        [sys.executable, "-c", WRONG_GRAPH, str(tmp_path / "job.json")], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 10, done.stderr
-    assert "parity failed: fp32 is" in done.stderr
-    assert "expected at most 1e-05" in done.stderr
+    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    with pytest.raises(AgreementError, match=r"parity failed: fp32 is .*expected at most 1e-05"):
+        run_child("wrong_graph", job, "the export process", environment)

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -17,18 +18,36 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from bucket import Bucket, bucket, moto_port
-from conftest import SMALL_BUNDLE, Run
-from pairlift import Scorer, formats
+from conftest import SMALL_BUNDLE, SMALL_CHUNKS, Run, score_small
+from pairlift import Scorer, formats, inputs
 from pairlift.errors import ChangedError, InputError, UsageError
-from pairlift.inputs import Input, check_apart, common_folder, find_inputs
-from pairlift.job import score_file
-from pairlift.journal import FileKeeper
-from pairlift.plan import group_descriptors, plan_files
+from pairlift.inputs import Input, check_apart, common_folder, find_inputs, stamp_inputs
+from pairlift.names import MARK, Names
+from pairlift.options import JobOptions
+from pairlift.outputs.keeper import Keeper
+from pairlift.plan import Descriptor, group_descriptors, plan_files, plan_inputs
 from pairlift.progress import Step
+from pairlift.storage import read_stamp
+from pairlift.storage.store import open_store
 from pairlift.worker import Task, Worker, run_descriptor
 
 __all__ = ["bucket", "moto_port"]
 ROWS = (40, 0, 16, 1, 33)  # of each input; chunks have 16
+
+
+@pytest.fixture(params=["together", "apart"])
+def lots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Small inputs, read as one; and inputs that are too large for that."""
+    if request.param == "apart":
+        monkeypatch.setattr(inputs, "LOT_BYTES", 1)
+    return str(request.param)
+
+
+def plan_small(names: Sequence[str]) -> list[Descriptor]:
+    """Return the small chunks of a job's inputs."""
+    with formats.open_input(names[0]) as file:
+        stamped = stamp_inputs(names, read_stamp(file))
+    return list(plan_inputs(stamped, formats.format_of(names[0]), SMALL_CHUNKS))
 
 
 def make_rows(first: int, count: int) -> list[dict[str, str]]:
@@ -69,13 +88,13 @@ def read_records(path: Path) -> list[object]:
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".jsonl.gz", ".parquet"])
-def test_the_output_has_the_rows_of_all_in_order(scorer: Scorer, tmp_path: Path, suffix: str) -> None:
+def test_the_output_has_the_rows_of_all_in_order(scorer: Scorer, lots: str, tmp_path: Path, suffix: str) -> None:
     names = write_inputs(tmp_path / "in", suffix)
-    outcome = score_file(scorer, names, str(tmp_path / f"out{suffix}"))
+    outcome = score_small(scorer, names, tmp_path / f"out{suffix}")
     assert outcome.totals.rows == sum(ROWS)
     alone, refused = [], []
     for i, name in enumerate(names):
-        score_file(scorer, name, str(tmp_path / f"{i}{suffix}"))
+        score_small(scorer, name, tmp_path / f"{i}{suffix}")
         alone += read_records(tmp_path / f"{i}{suffix}")
         if (tmp_path / f"{i}{suffix}.rejects.jsonl").exists():
             lines = (tmp_path / f"{i}{suffix}.rejects.jsonl").read_text().splitlines()
@@ -86,13 +105,13 @@ def test_the_output_has_the_rows_of_all_in_order(scorer: Scorer, tmp_path: Path,
     if suffix != ".parquet":
         lines = (tmp_path / f"out{suffix}.rejects.jsonl").read_text().splitlines()
         assert [json.loads(line) for line in lines] == refused, "each with its file, and its row there"
-    inputs = json.loads((tmp_path / f"out{suffix}.manifest.json").read_text())["job"]["inputs"]
-    assert [each["name"] for each in inputs] == [Path(n).relative_to(tmp_path / "in").as_posix() for n in names]
+    told = json.loads((tmp_path / f"out{suffix}.manifest.json").read_text())["job"]["inputs"]
+    assert [each["name"] for each in told] == [Path(n).relative_to(tmp_path / "in").as_posix() for n in names]
 
 
 @pytest.mark.parametrize("output", ["out.jsonl", "out.csv", "parts/"])
 def test_a_job_that_stops_after_any_chunk_goes_on_to_the_same_bytes(
-    scorer: Scorer, tmp_path: Path, output: str
+    scorer: Scorer, lots: str, tmp_path: Path, output: str
 ) -> None:
     names = write_inputs(tmp_path / "in", ".jsonl")
 
@@ -109,52 +128,63 @@ def test_a_job_that_stops_after_any_chunk_goes_on_to_the_same_bytes(
 
         place.mkdir(exist_ok=True)
         try:
-            score_file(scorer, names, f"{place}/{output}", progress=count)
+            score_small(scorer, names, f"{place}/{output}", progress=count)
         except EnoughError:
             assert not (place / output).is_file()
             return {}
         found = {p.relative_to(place).as_posix(): p.read_bytes() for p in place.rglob("*") if p.is_file()}
-        return {name: data for name, data in found.items() if "manifest" not in name}
+        return {
+            re.sub(rf"(part-\d{{5}}-\d{{12}}|rejects)-{MARK}", r"\1", name): data
+            for name, data in found.items()
+            if "manifest" not in name
+        }
 
     expected = score(tmp_path / "whole")
-    for chunks in range(1, 9):
+    for chunks in range(1, 9 if lots == "apart" else 7):
         assert score(tmp_path / f"{chunks}", chunks) == {}
         score(tmp_path / f"{chunks}", 1)
         assert score(tmp_path / f"{chunks}") == expected
 
 
-def test_chunks_done_in_any_order_on_their_own_are_the_output(scorer: Scorer, tmp_path: Path) -> None:
+def test_chunks_done_in_any_order_on_their_own_are_the_output(scorer: Scorer, lots: str, tmp_path: Path) -> None:
     names = write_inputs(tmp_path / "in", ".jsonl.gz")
-    plan = list(plan_files(names))
-    assert [(d.first, d.place.row, d.rows) for d in plan] == [
-        (0, 0, 16), (16, 16, 16), (32, 32, 8), (40, 0, 16), (56, 0, 1), (57, 0, 16), (73, 16, 16), (89, 32, 1),
-    ]  # fmt: skip
-    groups = list(group_descriptors(plan, formats.format_of(names[0])))
-    assert [group[0].input for group in groups] == names
-    only = list(plan_files(names[3:]))
+    plan = plan_small(names)
+    if lots == "apart":
+        assert [(d.lot, d.row, d.rows) for d in plan] == [
+            (0, 0, 16), (0, 16, 16), (0, 32, 8), (1, 0, 16), (2, 0, 1), (3, 0, 16), (3, 16, 16), (3, 32, 1),
+        ]  # fmt: skip
+        groups = list(group_descriptors(plan, formats.format_of(names[0])))
+        assert [group[0].spans[0].input for group in groups] == names
+    else:
+        assert [(d.lot, d.row, [(names.index(s.input), s.place.row, s.rows) for s in d.spans]) for d in plan] == [
+            (0, 0, [(0, 0, 16)]), (0, 16, [(0, 16, 16)]), (0, 32, [(0, 32, 8), (1, 0, 8)]), (0, 48, [(1, 8, 8), (2, 0, 1), (3, 0, 7)]),
+            (0, 64, [(3, 7, 16)]), (0, 80, [(3, 23, 10)]),
+        ]  # fmt: skip
+    only, options = plan_small(names[3:]), JobOptions(chunk_rows=SMALL_CHUNKS)
     for descriptor in random.Random(3).sample(only, len(only)):
-        run_descriptor(scorer, descriptor, f"{tmp_path}/parts/")
-    assert score_file(scorer, names[3], f"{tmp_path}/parts/").resumed == 33
-    with pytest.raises(
-        UsageError, match=r"the chunk of row 16 is row 73 of several inputs, .* plan each input by itself"
-    ):
-        run_descriptor(scorer, plan[-2], f"{tmp_path}/others/")
+        run_descriptor(scorer, descriptor, f"{tmp_path}/parts/", options)
+    assert score_small(scorer, names[3], f"{tmp_path}/parts/").resumed == 33
+    for descriptor in plan[3:]:
+        with pytest.raises(UsageError, match=r"of a job of several inputs, .* plan each input by itself"):
+            run_descriptor(scorer, descriptor, f"{tmp_path}/others/", options)
+    assert not (tmp_path / "others").exists()
 
 
-def test_a_worker_that_cannot_have_an_input_goes_on_with_another(scorer: Scorer, tmp_path: Path) -> None:
+def test_a_worker_that_cannot_have_an_input_goes_on_with_another(scorer: Scorer, lots: str, tmp_path: Path) -> None:
     names = write_inputs(tmp_path / "in", ".csv")
-    found = formats.format_of(names[0])
-    plan = list(plan_files(names))
+    found, where = formats.format_of(names[0]), Names(output="out.csv")
+    plan = plan_small(names)
     task = Task(
-        leaders=(Input(name=names[0], stamp=plan[0].stamp),), folder=f"{tmp_path}/in/", found=found, written=found, fields=None,
-        raw=True, keeper=FileKeeper(path=tmp_path), runtime={},
+        leaders=(Input(name=names[0], stamp=plan[0].spans[0].stamp),), folder=f"{tmp_path}/in/", found=found, written=found,
+        options=JobOptions(chunk_rows=SMALL_CHUNKS), runtime={},
+        keeper=Keeper(store=open_store(f"{tmp_path}/", where.folder), names=where, mark="0" * 12),
     )  # fmt: skip
     with contextlib.closing(Worker(scorer, task)) as worker:
-        gone = next(descriptor for descriptor in plan if descriptor.input == names[2])
+        gone = next(descriptor for descriptor in plan if descriptor.spans[-1].input == names[2])
         Path(names[2]).unlink()
         with pytest.raises(InputError, match="no such file"):
-            list(worker.run([gone]))
-        assert [entry.first for entry in worker.run(plan[:1])] == [0]
+            list(worker.run(gone))
+        assert [receipt.row for receipt in worker.run(plan[0])] == [0]
 
 
 def test_a_changed_set_of_inputs_is_noticed(scorer: Scorer, tmp_path: Path) -> None:
@@ -165,16 +195,18 @@ def test_a_changed_set_of_inputs_is_noticed(scorer: Scorer, tmp_path: Path) -> N
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        score_file(scorer, names, output, progress=stop)
-    with pytest.raises(ChangedError, match=r"the job began otherwise: inputs \(was 4, is 3\)"):
-        score_file(scorer, names[:-1], output)
+        score_small(scorer, names, output, progress=stop)
+    with pytest.raises(ChangedError, match=r"the unfinished job was another one: inputs \(was 4, is 3\)"):
+        score_small(scorer, names[:-1], output)
     write_input(Path(names[2]), make_rows(0, 2))
-    with pytest.raises(ChangedError, match=r"the job began otherwise: input b/3\.jsonl size \(was \d+, is \d+\)"):
-        score_file(scorer, names, output)
+    with pytest.raises(ChangedError, match=r"another one: input b/3\.jsonl \(was \d+ bytes of .*, is \d+"):
+        score_small(scorer, names, output)
 
 
 @pytest.mark.parametrize("which", [0, 1, 3])
-def test_an_input_that_changes_while_others_are_read_is_noticed(scorer: Scorer, tmp_path: Path, which: int) -> None:
+def test_an_input_that_changes_while_others_are_read_is_noticed(
+    scorer: Scorer, lots: str, tmp_path: Path, which: int
+) -> None:
     names = write_inputs(tmp_path / "in", ".jsonl")
     steps: list[Step] = []
 
@@ -184,15 +216,15 @@ def test_an_input_that_changes_while_others_are_read_is_noticed(scorer: Scorer, 
             write_input(Path(names[which]), make_rows(500, 30))
 
     with pytest.raises(InputError, match=r"\d\.jsonl: changed while .*; run again when it is complete"):
-        score_file(scorer, names, str(tmp_path / "out.jsonl"), progress=change)
+        score_small(scorer, names, tmp_path / "out.jsonl", progress=change)
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_an_estimate_of_all_rows_is_told_from_the_first_chunk_on(scorer: Scorer, tmp_path: Path) -> None:
+def test_an_estimate_of_all_rows_is_told_from_the_first_chunk_on(scorer: Scorer, lots: str, tmp_path: Path) -> None:
     for suffix in (".jsonl", ".parquet"):
         names = [write_input(tmp_path / f"{i}{suffix}", make_rows(100, 48), broken=False) for i in range(4)]
         steps: list[Step] = []
-        score_file(scorer, names, str(tmp_path / f"out{suffix}"), progress=steps.append)
+        score_small(scorer, names, tmp_path / f"out{suffix}", progress=steps.append)
         assert all(step.total is not None and abs(step.total - 192) < 20 for step in steps[3:])
         assert steps[-1].total == 192
 
@@ -206,7 +238,7 @@ def test_inputs_of_one_job_have_the_same_columns(scorer: Scorer, tmp_path: Path)
     steps: list[Step] = []
     for output in ("out.csv", "parts/"):
         with pytest.raises(InputError, match=message):
-            score_file(scorer, [one, str(tmp_path / "2.csv")], f"{tmp_path}/{output}", progress=steps.append)
+            score_small(scorer, [one, tmp_path / "2.csv"], f"{tmp_path}/{output}", progress=steps.append)
     with pytest.raises(InputError, match=message):
         list(plan_files([one, str(tmp_path / "2.csv")]))
     first = write_input(tmp_path / "1.parquet", make_rows(0, 3))
@@ -220,10 +252,11 @@ def test_inputs_of_one_job_have_the_same_columns(scorer: Scorer, tmp_path: Path)
         with pytest.raises(
             InputError, match=rf"2\.parquet: column 'premise' is {what}; expected string, as .*1\.parquet has"
         ):
-            score_file(scorer, [first, str(tmp_path / "2.parquet")], str(tmp_path / "out.parquet"))
+            score_small(scorer, [first, tmp_path / "2.parquet"], str(tmp_path / "out.parquet"))
     assert steps == [], "nothing is done before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.csv", "1.parquet", "2.csv", "2.parquet", "parts"]
-    assert not list((tmp_path / "parts").iterdir())
+    left = [path.name for path in (tmp_path / "parts").rglob("*") if path.is_file()]
+    assert left == ["verdict.json"], "only that the job can never commit"
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -236,30 +269,33 @@ def test_columns_and_types_come_from_the_first_rows_of_all(scorer: Scorer, tmp_p
         '{"premise": "c", "hypothesis": "d", "n": 1.5, "id": "x"}\n' + '{"premise": "e"}\n' * 60
     )
     names = [f"{tmp_path}/in/{i}.jsonl" for i in (1, 2, 4)]
-    outcome = score_file(scorer, names, str(tmp_path / f"out{suffix}"))
+    outcome = score_small(scorer, names, tmp_path / f"out{suffix}")
     (tmp_path / "whole.jsonl").write_text("".join(Path(name).read_text() for name in names))
-    score_file(scorer, str(tmp_path / "whole.jsonl"), str(tmp_path / f"whole{suffix}"))
+    score_small(scorer, tmp_path / "whole.jsonl", tmp_path / f"whole{suffix}")
     assert read_records(tmp_path / f"out{suffix}") == read_records(tmp_path / f"whole{suffix}")
     assert (outcome.totals.rows, outcome.totals.scored) == (63, 2)
     bad = write_input(tmp_path / "bad.jsonl", [{"premise": 1, "hypothesis": 2}] * 40, broken=False)
-    message = r"1\.jsonl: none of the first 16 rows can be scored .* mend the input, or write JSONL"
+    message = r"1\.jsonl: none of the first 16 rows can be scored .* fix the input, or write JSONL"
     with pytest.raises(InputError, match=message):
-        score_file(scorer, [names[0], bad, names[2]], str(tmp_path / f"bad{suffix}"))
+        score_small(scorer, [names[0], bad, names[2]], str(tmp_path / f"bad{suffix}"))
 
 
-def test_what_unpacks_to_nothing_has_no_rows(scorer: Scorer, tmp_path: Path) -> None:
+def test_what_unpacks_to_nothing_has_no_rows(scorer: Scorer, lots: str, tmp_path: Path) -> None:
     names = [write_input(tmp_path / f"{i}.jsonl.gz", make_rows(i, 20)) for i in range(3)]
     (tmp_path / "1.jsonl.gz").write_bytes(gzip.compress(b""))
-    assert score_file(scorer, names, str(tmp_path / "out.jsonl")).totals.rows == 40
-    assert [d.first for d in plan_files(names)] == [0, 16, 20, 36]
+    assert score_small(scorer, names, tmp_path / "out.jsonl").totals.rows == 40
+    expected = [(0, 0), (0, 16), (2, 0), (2, 16)] if lots == "apart" else [(0, 0), (0, 16), (0, 32)]
+    assert [tuple(descriptor.key) for descriptor in plan_small(names)] == expected
     with pytest.raises(InputError, match=r"1\.jsonl\.gz: the file is empty"):
-        score_file(scorer, names[1], str(tmp_path / "one.jsonl"))
+        score_small(scorer, names[1], tmp_path / "one.jsonl")
 
 
 @pytest.mark.parametrize("output", ["out.csv", "parts/"])
-def test_what_is_done_is_kept_while_an_input_cannot_be_opened(scorer: Scorer, tmp_path: Path, output: str) -> None:
+def test_what_is_done_is_kept_while_an_input_cannot_be_opened(
+    scorer: Scorer, lots: str, tmp_path: Path, output: str
+) -> None:
     names = [write_input(tmp_path / f"{i}.csv", make_rows(100 * i, 40)) for i in range(4)]
-    score_file(scorer, names, str(tmp_path / "whole.csv"))
+    score_small(scorer, names, tmp_path / "whole.csv")
     steps: list[Step] = []
 
     def hide(step: Step) -> None:
@@ -268,9 +304,10 @@ def test_what_is_done_is_kept_while_an_input_cannot_be_opened(scorer: Scorer, tm
             Path(names[2]).rename(tmp_path / "hidden")
 
     with pytest.raises(InputError, match=r"2\.csv: no such file"):
-        score_file(scorer, names, f"{tmp_path}/{output}", progress=hide)
+        score_small(scorer, names, f"{tmp_path}/{output}", progress=hide)
     (tmp_path / "hidden").rename(names[2])
-    assert score_file(scorer, names, f"{tmp_path}/{output}").resumed == 80
+    assert sum(step.rows for step in steps) == (80 if lots == "apart" else 64)
+    assert score_small(scorer, names, f"{tmp_path}/{output}").resumed == sum(step.rows for step in steps)
     if output == "out.csv":
         assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
@@ -318,9 +355,21 @@ def test_names_of_several_inputs(tmp_path: Path) -> None:
     (tmp_path / "x/out/part-000000000000.jsonl").write_text("x")
     for named in ("x/", "x/*/part-*", "**/*0.jsonl"):
         with pytest.raises(
-            InputError, match=r"x/out/manifest\.json: is not there, so the parts beside it are not all; finish"
+            InputError,
+            match=r"x/out/manifest\.json is missing, so the parts next to it may be incomplete; let that job",
         ):
             found(named)
+    (tmp_path / "x/out/manifest.json").write_text("{}")
+    part = tmp_path / "x/out/part-00000-000000000000-0123456789ab.jsonl"
+    part.write_text("x")
+    for named in ("x/out/", "x/out/part-*", "**/*ab.jsonl"):
+        with pytest.raises(
+            InputError, match=r"x/out/_pairlift/manifest\.json is missing, so the parts next to it may be"
+        ):
+            found(named)
+    (tmp_path / "x/out/_pairlift").mkdir()
+    (tmp_path / "x/out/_pairlift/manifest.json").write_text("{}")
+    assert found("x/out/part-?????-*") == ["x/out/part-00000-000000000000-0123456789ab.jsonl"]
 
 
 def test_folders_are_read_whole_or_not_at_all(tmp_path: Path, pairlift: Run) -> None:
@@ -343,7 +392,7 @@ def test_folders_are_read_whole_or_not_at_all(tmp_path: Path, pairlift: Run) -> 
     name = os.fsdecode(b"in/\xff.csv")
     (tmp_path / name).write_text("premise,hypothesis\na,b\n")
     planned = pairlift("plan", "in/", cwd=tmp_path)
-    assert [json.loads(line)["input"] for line in planned.stdout.splitlines()][-1] == "in/\\xff.csv"
+    assert json.loads(planned.stdout.splitlines()[-1])["spans"][-1]["input"] == "in/\\xff.csv"
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o644])
@@ -406,11 +455,15 @@ def test_the_command_takes_a_pattern_and_a_directory(pairlift: Run, tmp_path: Pa
     assert done.returncode == 1, done.stderr
     assert "5 inputs, in/a/0.csv to in/b/4.csv\n" in done.stderr
     again = pairlift("score", SMALL_BUNDLE, f"{tmp_path}/in/", "out.csv", cwd=tmp_path)
-    assert (again.returncode, "complete" in again.stderr) == (1, True), again.stderr
+    assert (again.returncode, "(by an earlier run; nothing to do)" in again.stderr) == (1, True), again.stderr
     streamed = pairlift("score", SMALL_BUNDLE, "in/", "-", "--quiet", cwd=tmp_path)
     assert streamed.stdout == (tmp_path / "out.csv").read_text()
     planned = pairlift("plan", "in/", cwd=tmp_path)
-    assert [json.loads(line)["first"] for line in planned.stdout.splitlines()] == [0, 40, 56, 57]
+    (chunk,) = map(json.loads, planned.stdout.splitlines())
+    assert (chunk["lot"], chunk["row"]) == (0, 0)
+    assert [(span["input"], span["rows"]) for span in chunk["spans"]] == [
+        (f"in/{'a' if i < 2 else 'b'}/{i}.csv", rows) for i, rows in enumerate(ROWS) if rows
+    ]
     bad = pairlift("score", SMALL_BUNDLE, "in/", "in/out.csv", cwd=tmp_path)
     assert (bad.returncode, "in/out.csv: would be one of the inputs that in/ names" in bad.stderr) == (2, True)
     bare = pairlift("plan", "in", cwd=tmp_path)
@@ -427,7 +480,7 @@ def test_the_command_takes_a_pattern_and_a_directory(pairlift: Run, tmp_path: Pa
 
 def test_objects_below_a_prefix_are_one_job(scorer: Scorer, bucket: Bucket, tmp_path: Path) -> None:
     names = write_inputs(tmp_path / "in", ".jsonl")
-    score_file(scorer, names, str(tmp_path / "out.jsonl"))
+    score_small(scorer, names, tmp_path / "out.jsonl")
     for name in names:
         bucket.put(f"in/{Path(name).relative_to(tmp_path / 'in').as_posix()}", Path(name).read_bytes())
     bucket.put("in/", b"")
@@ -444,7 +497,7 @@ def test_objects_below_a_prefix_are_one_job(scorer: Scorer, bucket: Bucket, tmp_
     starred = [bucket.put("what?.jsonl", b"x"), bucket.put("whatX.jsonl", b"x")]
     assert find_inputs(starred[0]) == starred[:1]
     assert find_inputs(bucket.url("wha??.jsonl")) == starred
-    score_file(scorer, found, bucket.url("out.jsonl"))
+    score_small(scorer, found, bucket.url("out.jsonl"))
     assert bucket.get("out.jsonl") == (tmp_path / "out.jsonl").read_bytes()
     assert bucket.get("out.jsonl.rejects.jsonl") == (tmp_path / "out.jsonl.rejects.jsonl").read_bytes()
     with pytest.raises(InputError, match=r"other/: found nothing"):

@@ -18,7 +18,7 @@ from urllib.parse import quote_plus, unquote
 import orjson
 import pytest
 from bucket import Bucket, Proxy, moto_port, serve_proxy
-from conftest import SMALL_BUNDLE
+from conftest import SMALL_BUNDLE, SMALL_CHUNKS, score_small
 from lambda_events import (
     PAIRS,
     eventbridge_event,
@@ -32,10 +32,10 @@ from lambda_events import (
 from lambda_function import PYTHON, Code, build_code, take_sources
 from lambda_queue import MessageQueue
 from lambda_runtime import LambdaRuntime
-from pairlift import Scorer, chunk
-from pairlift.job import score_file
-from pairlift.plan import plan_files
-from pairlift.storage import s3
+from pairlift import Scorer, formats
+from pairlift.inputs import stamp_inputs
+from pairlift.plan import plan_inputs
+from pairlift.storage import read_stamp, s3
 
 __all__ = ["moto_port"]
 ROWS = 100  # seven chunks of 16
@@ -113,16 +113,15 @@ def scorer() -> Iterator[Scorer]:
 
 
 @pytest.fixture
-def expect(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def expect(scorer: Scorer, tmp_path: Path) -> Any:
     """Return what the job of an object should make: a function of its key and bytes."""
-    monkeypatch.setattr(chunk, "CHUNK_ROWS", 16)
 
     def expect(key: str, data: bytes, **options: Any) -> Expected:
         source = tmp_path / f"{next(_numbers)}" / Path(key).name
         source.parent.mkdir()
         source.write_bytes(data)
         made = source.with_name(f"scored{''.join(source.suffixes)}")
-        score_file(scorer, str(source), str(made), **options)
+        score_small(scorer, source, made, **options)
         rejects = made.with_name(f"{made.name}.rejects.jsonl")
         return Expected(output=made.read_bytes(), rejects=rejects.read_bytes() if rejects.exists() else b"")
 
@@ -237,6 +236,11 @@ def queue_body(job: dict[str, Any], most: str) -> str:
     return json.dumps({**job, "max_rejects": most})
 
 
+def spoil(line: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    """Return a line of a plan whose only span says something else."""
+    return {**line, "spans": [{**line["spans"][0], **changed}]}
+
+
 def test_chunks_that_are_asked_for_one_by_one_are_put_together_by_the_job(
     bucket: Bucket, queue: MessageQueue, container: LambdaRuntime, expect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,17 +249,29 @@ def test_chunks_that_are_asked_for_one_by_one_are_put_together_by_the_job(
     for name, value in bucket.environment.items():
         monkeypatch.setenv(name, value)
     s3._client.cache_clear()
-    plan = [json.loads(orjson.dumps(descriptor)) for descriptor in plan_files([bucket.url("in.jsonl")])]
+    with formats.open_input(bucket.url("in.jsonl")) as file:
+        inputs = stamp_inputs([bucket.url("in.jsonl")], read_stamp(file))
+    descriptors = plan_inputs(inputs, formats.format_of("in.jsonl"), SMALL_CHUNKS)
+    plan = [json.loads(orjson.dumps(descriptor)) for descriptor in descriptors]
     s3._client.cache_clear()
     for line in reversed(plan):
         answer = container.invoke({**whole, "chunk": line})
-        assert (answer.value["rows"], answer.value["finished"]) == (line["rows"], False), answer.payload
+        assert (answer.value["rows"], answer.value["finished"]) == (line["spans"][0]["rows"], False), answer.payload
+    (first,) = plan[0]["spans"]
     for spoilt, message in (
-        ({**plan[0], "rows": "many"}, "found str 'many', expected int; expected a line of: pairlift plan INPUT"),
-        ({**plan[0], "rows": 0}, "with 0 rows from 0, expected a line of: pairlift plan s3://"),
-        ({**plan[0], "rows": 5}, "the rows from 0 on are not where the plan says; make the plan again"),
-        ({**plan[0], "stamp": {**plan[0]["stamp"], "etag": "other"}}, "the job began otherwise: input etag"),
-        ({**plan[0], "rows": 10**30}, "expected a line of: pairlift plan INPUT"),
+        (spoil(plan[0], rows="many"), "found str 'many', expected int; expected a line of: pairlift plan INPUT"),
+        (spoil(plan[0], rows=0), "with 0 rows from 0, expected a line of: pairlift plan s3://"),
+        (spoil(plan[0], rows=5), "the rows from 0 on are not where the plan says; make the plan again"),
+        (
+            spoil(plan[0], stamp={**first["stamp"], "etag": "other"}),
+            "in.jsonl: has changed since the job was planned (was ",
+        ),
+        (spoil(plan[0], rows=10**30), "expected a line of: pairlift plan INPUT"),
+        ({**plan[0], "spans": [first, first]}, "has 2 spans, expected a line of: pairlift plan s3://"),
+        ({**plan[0], "spans": []}, "has 0 spans, expected a line of: pairlift plan s3://"),
+        ({**plan[0], "lot": 1}, "the chunk is of a job of several inputs"),
+        ({**plan[0], "row": 16}, "the chunk is of a job of several inputs"),
+        ({"format": 2, **first}, "expected a line of: pairlift plan INPUT"),  # as versions before this one wrote it
     ):
         answer = container.invoke({**whole, "chunk": spoilt})
         assert answer.failed, answer.payload
@@ -314,7 +330,9 @@ def test_broken_events_and_jobs_fail_alone_and_by_name(
     expected = expect("in.jsonl", make_rows(".jsonl"))
     for output in ("out.jsonl", "in.scores.jsonl"):
         assert bucket.get(output) == expected.output
-    assert {key for key in bucket.list_keys() if not key.startswith(("out.jsonl", "in.scores.jsonl"))} == set(kept)
+    left = {key for key in bucket.list_keys() if not key.startswith(("out.jsonl", "in.scores.jsonl"))}
+    # Of a job that can never go on, because its input is damaged, it stays written down that it is over.
+    assert {key for key in left if not key.endswith("/verdict.json")} == set(kept)
     assert bucket.get("mine.jsonl") == b"mine"
     assert bucket.uploads() == []
 
@@ -432,7 +450,7 @@ def test_two_containers_at_one_message_make_one_result(
         assert bucket.uploads() == []
 
 
-@pytest.mark.parametrize("where", ["000000000048.part", "partNumber=3", "?uploadId", ".manifest.json"])
+@pytest.mark.parametrize("where", ["00000-000000000048.part", "partNumber=3", "?uploadId", ".manifest.json"])
 def test_a_container_that_is_killed_is_taken_over_by_another(
     where: str, code: Code, bucket: Bucket, queue: MessageQueue, second: LambdaRuntime, expect: Any
 ) -> None:
@@ -454,7 +472,7 @@ def test_a_container_that_is_killed_is_taken_over_by_another(
         container.kill()
     bucket.proxy.fault = lambda verb, path, number: ""
     assert queue.settle(messages, None)
-    assert queue.deliver(second) == []
+    assert queue.deliver(second) == [], second.read_log()
     check_result(bucket, "in.jsonl", "in.scores.jsonl", expect("in.jsonl", make_rows(".jsonl")))
 
 
@@ -483,11 +501,11 @@ def test_storage_that_throttles_for_ever_fails_the_message_and_loses_nothing(
     bucket: Bucket, queue: MessageQueue, container: LambdaRuntime, expect: Any
 ) -> None:
     bucket.put("in.jsonl", make_rows(".jsonl"))
-    bucket.proxy.fault = lambda verb, path, number: "503" if verb == "PUT" and "000000000048.part" in path else ""
+    bucket.proxy.fault = lambda verb, path, number: "503" if verb == "PUT" and "00000-000000000048.part" in path else ""
     queue.send(notify(bucket, "in.jsonl"))
     assert queue.deliver(container) != []
     (said,) = container.read_entries()[-1]["failures"]
-    assert "StorageError" in said and "000000000048.part" in said and "SlowDown" in said
+    assert "StorageError" in said and "00000-000000000048.part" in said and "SlowDown" in said
     bucket.proxy.fault = lambda verb, path, number: ""
     assert queue.deliver(container) == []
     entry = container.read_entries()[-1]

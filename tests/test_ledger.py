@@ -16,12 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from backports import zstd
-from conftest import SMALL_BUNDLE
+from conftest import SMALL_BUNDLE, score_small
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pairlift import Scorer, chunk, formats
+from pairlift import Scorer, formats
 from pairlift.errors import InputError
-from pairlift.job import score_file
 
 Record = tuple[str, str, str] | bytes  # an id and two texts, or the bytes of something else
 
@@ -45,12 +44,6 @@ def scorer() -> Iterator[Scorer]:
     scorer = Scorer.open(SMALL_BUNDLE)
     yield scorer
     scorer.close()
-
-
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks of four rows."""
-    monkeypatch.setattr(chunk, "CHUNK_ROWS", 4)
 
 
 def pack(suffix: str, data: bytes) -> bytes:
@@ -133,9 +126,9 @@ def test_every_record_is_scored_or_rejected_and_in_order(scorer: Scorer, suffix:
             and records.index(next(r for r in records if isinstance(r, tuple))) >= 4
         ):
             with pytest.raises(InputError, match="none of the first 4 rows can be scored"):
-                score_file(scorer, str(pairs_path), str(output))
+                score_small(scorer, pairs_path, output, chunk_rows=4)
             return
-        totals = score_file(scorer, str(pairs_path), str(output)).totals
+        totals = score_small(scorer, pairs_path, output, chunk_rows=4).totals
         assert read_ids(output, kind_written, written) == good
         rejects = Path(f"{output}.rejects.jsonl")
         refused = [json.loads(line) for line in rejects.read_text().splitlines()] if rejects.exists() else []

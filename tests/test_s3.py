@@ -13,11 +13,10 @@ from pathlib import Path
 import boto3
 import pytest
 from bucket import Bucket, bucket, moto_port
-from conftest import ROOT, SMALL_BUNDLE, Run, run_pairlift
-from pairlift import Scorer, chunk
-from pairlift.errors import DestinationError, InputError, Stopped, StorageError
+from conftest import ROOT, SMALL_BUNDLE, Run, run_pairlift, score_small
+from pairlift import Scorer
+from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, StorageError
 from pairlift.formats import open_input
-from pairlift.job import score_file
 from pairlift.progress import Step
 from pairlift.storage import object_file, upload
 
@@ -42,7 +41,7 @@ def lines(broken: bool = True) -> bytes:
 def score_here(scorer: Scorer, tmp_path: Path, data: bytes, suffix: str = ".jsonl") -> dict[str, bytes]:
     """Return what a job of files makes: the output and the rejects."""
     (tmp_path / "in.jsonl").write_bytes(data)
-    score_file(scorer, str(tmp_path / "in.jsonl"), str(tmp_path / f"out{suffix}"))
+    score_small(scorer, tmp_path / "in.jsonl", tmp_path / f"out{suffix}")
     rejects = tmp_path / f"out{suffix}.rejects.jsonl"
     return {
         "output": (tmp_path / f"out{suffix}").read_bytes(),
@@ -55,7 +54,7 @@ def test_an_object_is_scored_into_the_bytes_that_a_file_is(
     bucket: Bucket, scorer: Scorer, tmp_path: Path, suffix: str, small_parts: None
 ) -> None:
     here = score_here(scorer, tmp_path, lines(), suffix)
-    outcome = score_file(scorer, bucket.put("a/in.jsonl", lines()), bucket.url(f"a/out{suffix}"))
+    outcome = score_small(scorer, bucket.put("a/in.jsonl", lines()), bucket.url(f"a/out{suffix}"))
     assert bucket.get(f"a/out{suffix}") == here["output"]
     assert bucket.get(f"a/out{suffix}.rejects.jsonl") == here["rejects"]
     assert bucket.list_keys() == [
@@ -109,14 +108,15 @@ def test_a_job_that_stopped_goes_on_from_the_parts(bucket: Bucket, scorer: Score
             raise Stopped(15)
 
     with pytest.raises(Stopped):
-        score_file(scorer, source, output, progress=stop)
+        score_small(scorer, source, output, progress=stop)
+    job = json.loads(bucket.get("out.jsonl.job/job.json"))
     assert [k for k in bucket.list_keys() if k.endswith(".part")] == [
-        f"out.jsonl.job/{16 * i:012d}.part" for i in range(3)
+        f"out.jsonl.job/{job['mark']}/00000-{16 * i:012d}.part" for i in range(3)
     ]
     assert "out.jsonl" not in bucket.list_keys()
-    outcome = score_file(scorer, source, output)
+    outcome = score_small(scorer, source, output)
     assert (outcome.resumed, bucket.get("out.jsonl")) == (48, here["output"])
-    again = score_file(scorer, source, output)
+    again = score_small(scorer, source, output)
     assert (again.finished, again.totals) == (True, outcome.totals)
     assert not [k for k in bucket.list_keys() if ".job/" in k]
 
@@ -145,7 +145,7 @@ def test_every_third_request_may_fail(
         return kind if verb == method and seen[verb] % 3 == 1 else ""
 
     bucket.proxy.fault = fail
-    outcome = score_file(scorer, source, bucket.url("out.jsonl"))
+    outcome = score_small(scorer, source, bucket.url("out.jsonl"))
     assert (outcome.totals.rows, bucket.get("out.jsonl")) == (ROWS, here["output"])
     assert bucket.get("out.jsonl.rejects.jsonl") == here["rejects"]
     assert [k for k in bucket.list_keys() if ".job/" in k] + bucket.uploads() == []
@@ -163,37 +163,39 @@ def test_an_object_that_is_replaced_while_it_is_read_is_noticed(
         bucket.put("in.jsonl", lines(broken=False))
 
     with pytest.raises(InputError, match=r"in\.jsonl: changed while it was read; run again when it is complete"):
-        score_file(scorer, source, bucket.url("out.jsonl"), progress=replace)
-    assert bucket.list_keys() == ["in.jsonl"]
+        score_small(scorer, source, bucket.url("out.jsonl"), progress=replace)
+    left = [key for key in bucket.list_keys() if not key.endswith("/verdict.json")]  # which says that the job is over
+    assert left == ["in.jsonl"]
 
 
 def test_a_resume_notices_another_input(bucket: Bucket, scorer: Scorer) -> None:
     source, output = bucket.put("in.jsonl", lines()), bucket.url("out.jsonl")
     with pytest.raises(Stopped):
-        score_file(scorer, source, output, progress=lambda step: (_ for _ in ()).throw(Stopped(15)))
+        score_small(scorer, source, output, progress=lambda step: (_ for _ in ()).throw(Stopped(15)))
     bucket.put("in.jsonl", lines(broken=False))
-    from pairlift.errors import ChangedError
-
-    with pytest.raises(ChangedError, match=r"the job began otherwise: .*input etag"):
-        score_file(scorer, source, output)
-    assert score_file(scorer, source, output, restart=True).totals.scored == ROWS
+    with pytest.raises(
+        ChangedError,
+        match=r"the unfinished job was another one: input in\.jsonl \(was \d+ bytes with ETag .*, is \d+ bytes with ETag .*\)",
+    ):
+        score_small(scorer, source, output)
+    assert score_small(scorer, source, output, restart=True).totals.scored == ROWS
 
 
 def test_what_others_have_put_there_is_left_alone(bucket: Bucket, scorer: Scorer) -> None:
     source = bucket.put("in.jsonl", lines())
     for key, message in (
-        ("out.jsonl", r"out\.jsonl: exists; remove it, or choose another name"),
-        ("b.jsonl.manifest.json", r"b\.jsonl\.manifest\.json: exists and is no job's manifest"),
-        ("c.jsonl.rejects.jsonl", r"c\.jsonl\.rejects\.jsonl: exists, and rejected rows will stand there"),
+        ("out.jsonl", r"out\.jsonl: exists and was not made by pairlift; remove it, or choose another name"),
+        ("b.jsonl.manifest.json", r"b\.jsonl\.manifest\.json: exists but was not written by pairlift"),
+        ("c.jsonl.rejects.jsonl", r"c\.jsonl\.rejects\.jsonl: exists but was not written by pairlift"),
     ):
         bucket.put(key, b"mine")
         with pytest.raises(DestinationError, match=message):
-            score_file(scorer, source, bucket.url(key.split(".")[0] + ".jsonl"))
+            score_small(scorer, source, bucket.url(key.split(".")[0] + ".jsonl"))
         assert bucket.get(key) == b"mine"
-    score_file(scorer, source, bucket.url("d.jsonl"))
+    score_small(scorer, source, bucket.url("d.jsonl"))
     bucket.put("d.jsonl", bucket.get("d.jsonl"))
     with pytest.raises(DestinationError, match=r"d\.jsonl: exists, altered since it was made \(another object\)"):
-        score_file(scorer, source, bucket.url("d.jsonl"))
+        score_small(scorer, source, bucket.url("d.jsonl"))
 
 
 def test_an_output_that_comes_meanwhile_is_not_written_over(bucket: Bucket, scorer: Scorer, small_parts: None) -> None:
@@ -206,12 +208,11 @@ def test_an_output_that_comes_meanwhile_is_not_written_over(bucket: Bucket, scor
 
     bucket.proxy.fault = arrive
     with pytest.raises(DestinationError, match=r"out\.jsonl: was made by another process meanwhile"):
-        score_file(scorer, source, bucket.url("out.jsonl"))
+        score_small(scorer, source, bucket.url("out.jsonl"))
     assert (bucket.get("out.jsonl"), bucket.uploads()) == (b"theirs", [])
 
 
-def test_two_jobs_at_once_make_one_output(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunk, "CHUNK_ROWS", 16)
+def test_two_jobs_at_once_make_one_output(bucket: Bucket, tmp_path: Path) -> None:
     scorers = [Scorer.open(SMALL_BUNDLE) for _ in range(3)]
     here = score_here(scorers[0], tmp_path, lines())
     source, output = bucket.put("in.jsonl", lines()), bucket.url("out.jsonl")
@@ -220,7 +221,7 @@ def test_two_jobs_at_once_make_one_output(bucket: Bucket, tmp_path: Path, monkey
 
         def run(scorer: Scorer, ends: list[object] = ends, output: str = output) -> None:
             try:
-                ends.append(score_file(scorer, source, output).totals.rows)
+                ends.append(score_small(scorer, source, output).totals.rows)
             except Exception as error:
                 ends.append(error)
 
@@ -231,7 +232,7 @@ def test_two_jobs_at_once_make_one_output(bucket: Bucket, tmp_path: Path, monkey
             thread.join()
         assert ends == [ROWS] * 3, f"round {i}"
         assert bucket.get("out.jsonl") == here["output"]
-        assert score_file(scorers[0], source, output).finished
+        assert score_small(scorers[0], source, output).finished
         assert [k for k in bucket.list_keys() if ".job/" in k] + bucket.uploads() == []
         for key in bucket.list_keys():
             if key != "in.jsonl":
@@ -243,8 +244,9 @@ def test_a_death_in_the_middle_of_an_upload_leaves_nothing_once_the_job_is_done(
 ) -> None:
     bucket.put("in.jsonl", lines())
     code = (
-        "import sys; from pairlift.storage import upload; from pairlift import chunk, Scorer; upload.PART = 1024; "
-        "chunk.CHUNK_ROWS = 16; from pairlift.job import score_file; s = Scorer.open(sys.argv[1]); score_file(s, *sys.argv[2:])"
+        "import sys; from pairlift import Scorer; from pairlift.job import score_file; from pairlift.options import JobOptions; "
+        "from pairlift.storage import upload; upload.PART = 1024; "
+        "score_file(Scorer.open(sys.argv[1]), *sys.argv[2:], JobOptions(chunk_rows=16))"
     )
     command = [sys.executable, "-c", code, str(SMALL_BUNDLE), bucket.url("in.jsonl"), bucket.url("out.jsonl")]
 
@@ -269,10 +271,10 @@ def test_a_death_in_the_middle_of_an_upload_leaves_nothing_once_the_job_is_done(
     [
         ("s3://{bucket}/none.jsonl", "s3://{bucket}/out.jsonl", 3, "none.jsonl: no such object; expected a file of pairs"),
         ("s3://no-such-bucket/in.jsonl", "s3://{bucket}/out.jsonl", 3, "no such object; expected a file of pairs"),
-        ("s3://{bucket}/in.jsonl", "s3://no-such-bucket/out.jsonl", 5, "no such bucket; make it, or mend the name"),
+        ("s3://{bucket}/in.jsonl", "s3://no-such-bucket/out.jsonl", 5, "no such bucket; make it, or fix the name"),
         ("s3://{bucket}", "s3://{bucket}/out.jsonl", 2, "found extension 'none'"),
         ("s3://{bucket}/in.jsonl", "s3:///out.jsonl", 2, "s3:///out.jsonl: expected s3://bucket/key"),
-        ("s3://{bucket}/in.jsonl", "s3://{bucket}/in.jsonl", 2, "is the input; choose another name for the output"),
+        ("s3://{bucket}/in.jsonl", "s3://{bucket}/in.jsonl", 2, "in.jsonl: the job would write over its input s3://"),
         ("s3://{bucket}/in.jsonl", "s3://{bucket}/" + "k" * 1000 + ".jsonl", 2, "bytes too long for the objects that go with it"),
         ("s3://{bucket}/p/in.jsonl", "s3://{bucket}/p/", 2, "is in it; choose another place for the output"),
     ],
@@ -309,11 +311,11 @@ def test_storage_that_stays_broken_is_an_error_and_nothing_is_lost(
 ) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.0)
     source, output = bucket.put("in.jsonl", lines()), bucket.url("out.jsonl")
-    bucket.proxy.fault = lambda verb, path, number: "503" if verb == "PUT" and "000000000048.part" in path else ""
-    with pytest.raises(StorageError, match=r"000000000048\.part: .*SlowDown.*run the same command again"):
-        score_file(scorer, source, output)
+    bucket.proxy.fault = lambda verb, path, number: "503" if verb == "PUT" and "00000-000000000048.part" in path else ""
+    with pytest.raises(StorageError, match=r"00000-000000000048\.part: .*SlowDown.*run the same command again"):
+        score_small(scorer, source, output)
     bucket.proxy.fault = lambda verb, path, number: ""
-    assert score_file(scorer, source, output).resumed == 48
+    assert score_small(scorer, source, output).resumed == 48
 
 
 def test_a_range_is_read_from_anywhere(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,7 @@ def test_an_existing_output_is_not_touched(pairlift: Run, bundle: Path, pairs: P
     (tmp_path / "out.csv").write_text("precious")
     done = pairlift("score", bundle, pairs, tmp_path / "out.csv")
     assert done.returncode == 7
-    assert "out.csv: exists; remove it, or choose another name" in done.stderr
+    assert "out.csv: exists and was not made by pairlift; remove it, or choose another name" in done.stderr
     assert (tmp_path / "out.csv").read_text() == "precious"
 
 
@@ -255,7 +255,7 @@ def test_too_many_rejects_are_an_error_and_what_is_done_is_kept(
     assert (tmp_path / "out.jsonl").exists() == (code == 1)
     if code == 6:
         assert (
-            f"2 of 4 rows are rejected (bad_json 2), expected at most {limit}; mend the input and add --restart"
+            f"2 of 4 rows are rejected (bad_json 2), expected at most {limit}; fix the input and add --restart"
             in done.stderr
         )
         again = pairlift("score", bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pairlift.errors import DestinationError, StorageError
-from pairlift.staging import staged_directory
+from pairlift.errors import DestinationError, Stopped, StorageError, UsageError
+from pairlift.staging import replace_file, staged_directory, staged_file, storage_errors, sync_directory
 
 
 def make(path: Path, text: str, force: bool = False) -> None:
@@ -53,7 +57,68 @@ def test_one_that_came_while_the_block_ran_is_not_replaced(tmp_path: Path) -> No
     assert (tmp_path / "made/mark.json").read_text() == "first"
 
 
-def test_an_error_of_the_disk_is_a_storage_error_with_the_files_name(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="No space left on device"), staged_directory(tmp_path / "made", "mark.json"):
-        raise OSError(28, "No space left on device", "made/model.onnx")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_a_storage_error_that_asks_for_space(tmp_path: Path, number: int) -> None:
+    reason = os.strerror(number)
+    expected = f"cannot write made/model.onnx: {reason}; free space there, then run the same command again"
+    with pytest.raises(StorageError) as caught, staged_directory(tmp_path / "made", "mark.json"):
+        raise OSError(number, reason, "made/model.onnx")
+    assert str(caught.value) == expected
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_error_of_the_disk_does_not_speak_of_space() -> None:
+    with pytest.raises(StorageError) as caught, storage_errors("out.csv"):
+        raise OSError(errno.EIO, "Input/output error")
+    assert str(caught.value) == "out.csv: Input/output error; fix this, then run the same command again"
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    with pytest.raises(Stopped) as caught, storage_errors("standard output"):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    assert caught.value.number == signal.SIGPIPE
+
+
+@pytest.mark.parametrize("length", [240, 300])
+@pytest.mark.parametrize("stage", [lambda path: staged_directory(path, "mark.json"), staged_file])
+def test_a_name_that_is_too_long_is_a_usage_error(tmp_path: Path, length: int, stage: Any) -> None:
+    path = tmp_path / ("n" * length)
+    with pytest.raises(UsageError) as caught, stage(path):
+        pass
+    assert str(caught.value) == f"{path}: the name is too long for this file system; choose a shorter one"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP])
+def test_a_file_system_that_cannot_sync_directories_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "fsync", fail(number))
+    sync_directory(tmp_path)
+
+
+def test_a_directory_that_was_not_synced_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", fail(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
+        sync_directory(tmp_path)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    replace_file(path, lambda file: file.write(b"one"))
+    (tmp_path / ".run.json.partial").write_bytes(b"what a killed process left")
+    with pytest.raises(ZeroDivisionError):
+        replace_file(path, lambda file: file.write(b"half") / 0)
+    assert path.read_bytes() == b"one"
+    replace_file(path, lambda file: file.write(b"two"))
+    assert path.read_bytes() == b"two"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def fail(number: int) -> Any:
+    """Return a call that fails."""
+
+    def call(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -42,14 +43,18 @@ def export(
 
     Example: pairlift export out/run out/bundle
     """
+    from pairlift.staging import storage_errors
     from pairlift_export.export import Request, run_export
 
-    run_export(
+    said = run_export(
         Request(
             model=model, bundle=bundle, pairs=pairs, labels=labels, fields=fields, graph=graph, int8=int8,
             max_flips=max_flips, max_drop=max_drop, force=force,
         )
     )  # fmt: skip
+    with storage_errors("standard output"):
+        sys.stdout.write(said + "\n")
+        sys.stdout.flush()
 
 
 COMMANDS = (export,)

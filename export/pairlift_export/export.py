@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
-import click
-from pairlift import formats, record
+from pairlift import formats
+from pairlift.child import run_child
 from pairlift.digest import sha256_file
 from pairlift.encoder import check_text
-from pairlift.errors import InputError, PairliftError, RowError, UsageError, missing_extra
+from pairlift.errors import InputError, RowError, UsageError, missing_extra
 from pairlift.fields import Columns, find_columns, parse_list
 from pairlift.manifest import MANIFEST, Source
 from pairlift.staging import check_destination, staged_directory
@@ -31,6 +26,15 @@ from pairlift_training.run import MODEL, RUN, LabelledPair, Run, read_run
 PROOF_PAIRS = 256
 CALIBRATION_PAIRS = 128
 NEEDED = ("keras", "keras_hub", "tensorflow", "tensorflow_text", "tf2onnx", "onnx")
+ENVIRONMENT = {
+    "KERAS_BACKEND": "tensorflow",
+    "CUDA_VISIBLE_DEVICES": "",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_USE_LEGACY_KERAS": "0",
+    "ORT_DISABLE_TELEMETRY": "1",
+    # Freed weights go back to the system at once: glibc would keep blocks of up to 32 MB (saves 0.4 GB on a base model).
+    "MALLOC_MMAP_THRESHOLD_": "1000000",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +62,8 @@ class _Pairs:
     source: str
 
 
-def run_export(request: Request) -> None:
-    """Check a request, and carry it out in a child process.
+def run_export(request: Request) -> str:
+    """Check a request, carry it out in a child process, and return what is to be said of the bundle.
 
     Raises:
         PairliftError: As the check or the child says; the bundle is then not there.
@@ -100,7 +104,7 @@ def run_export(request: Request) -> None:
             ),
             temperature=run.temperature if run else 1.0,
         )
-        _run_child(job)
+        return run_child("pairlift_export.worker", job, "the export process", ENVIRONMENT)
 
 
 def _read_run(model: Path) -> Run | None:
@@ -151,33 +155,3 @@ def _choose_pairs(request: Request, run: Run | None, fields: tuple[str, ...]) ->
     proof = tuple(found[::step][:PROOF_PAIRS])
     others = found[1 :: 2 * step][:CALIBRATION_PAIRS] if step > 1 else []
     return _Pairs(proof=proof, calibration=tuple(others) or proof, source=Path(request.pairs).name)
-
-
-def _run_child(job: ExportJob) -> None:
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": "tensorflow",
-        "CUDA_VISIBLE_DEVICES": "",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_USE_LEGACY_KERAS": "0",
-        "ORT_DISABLE_TELEMETRY": "1",
-        # Freed weights go back to the system at once: glibc would keep blocks of up to 32 MB (saves 0.4 GB on a base model).
-        "MALLOC_MMAP_THRESHOLD_": "1000000",
-    }
-    with tempfile.TemporaryDirectory(prefix="pairlift-export-") as folder:
-        path = Path(folder) / "job.json"
-        path.write_bytes(record.dump(job))
-        child = subprocess.Popen([sys.executable, "-m", "pairlift_export.worker", str(path)], env=environment)
-        try:
-            code = child.wait()
-        finally:
-            if child.poll() is None:
-                child.terminate()
-                child.wait()
-    if code < 0:
-        name = signal.Signals(-code).name
-        raise PairliftError(
-            f"the export process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-        )
-    if code:
-        raise click.exceptions.Exit(code)

@@ -6,12 +6,10 @@ import contextlib
 import os
 import sys
 import tempfile
-import traceback
 from collections.abc import Iterator
-from pathlib import Path
 
-from pairlift import record
-from pairlift.errors import INTERNAL, PairliftError
+from pairlift.child import serve_parent
+from pairlift.errors import PairliftError
 from pairlift_export.job import ExportJob
 
 LOG_SHOWN = 4000  # characters of the libraries' own output shown when there is a bug
@@ -42,24 +40,13 @@ def kept_quiet() -> Iterator[None]:
                 sys.stderr.write(log.read().decode(errors="replace")[-LOG_SHOWN:])
 
 
-def main(path: Path) -> int:
-    """Carry out the job of a file, and return the exit code."""
-    from pairlift.console import report
+def work(job: ExportJob) -> str:
+    """Carry out a job, and return what is to be said of the bundle."""
+    with kept_quiet():
+        from pairlift_export.artefacts import write_artefacts
 
-    job = record.load(ExportJob, path.read_bytes(), str(path))
-    try:
-        with kept_quiet():
-            from pairlift_export.artefacts import write_artefacts
-
-            lines = write_artefacts(job)
-    except PairliftError as error:
-        return report(error)
-    except Exception:
-        traceback.print_exc()
-        return INTERNAL
-    print("\n".join(lines))
-    return 0
+        return "\n".join(write_artefacts(job))
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(serve_parent(ExportJob, work))

@@ -21,12 +21,14 @@ VARIANTS = click.Choice(["fp32", "int8"])
     help="Batches computed at once; by default what CPU affinity and quota allow.",
 )
 @click.option("--restart", is_flag=True, help="Begin an unfinished job again, whatever an earlier run had done.")
+@click.option("--force", is_flag=True, help="Replace OUTPUT, if pairlift has made it.")
 @click.option("--max-rejects", metavar="N|P%", help="Most rows that may be rejected.  [default: any number]")
+@click.option("--accept-rejects", is_flag=True, help="Exit with 0 although rows were rejected, within --max-rejects.")
 @click.option("--no-raw", is_flag=True, help="Keep rejected records out of OUTPUT.rejects.jsonl.")
 @click.option(
     "--quoting",
     type=click.Choice(["minimal", "none"]),
-    help="Of CSV and TSV, read and written.  [default: minimal for CSV, none for TSV]",
+    help="Quoting of CSV and TSV, for input and output.  [default: minimal for CSV, none for TSV]",
 )
 @click.option(
     "--engine",
@@ -35,7 +37,16 @@ VARIANTS = click.Choice(["fp32", "int8"])
     show_default=True,
     help="What computes: this process, or Ray.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Of Ray.  [default: as many as there are processors for]")
+@click.option(
+    "--task",
+    metavar="I/N",
+    help="Share the job with N processes that run this same command, as the I-th of them.  [default: what the scheduler says]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Number of Ray workers.  [default: as many as there are processors for]",
+)
 @click.option(
     "--chunk-seconds",
     type=click.FloatRange(min=0, min_open=True),
@@ -52,10 +63,13 @@ def score(
     fields: str | None,
     threads: int | None,
     restart: bool,
+    force: bool,
     max_rejects: str | None,
+    accept_rejects: bool,
     no_raw: bool,
     quoting: str | None,
     engine: str,
+    task: str | None,
     workers: int | None,
     chunk_seconds: float,
     quiet: bool,
@@ -64,20 +78,25 @@ def score(
 
     Each may be s3://bucket/key, BUNDLE too. INPUT with a slash at its end is all files of a directory or prefix, and one with * or ?
     (in quotes) those that match: one job, in order of name. OUTPUT with a slash at its end is a directory or prefix of parts. A job that was
-    stopped or killed goes on when the same command is run again. Ray is found by RAY_ADDRESS; without it, one is started here.
+    stopped or killed goes on when the same command is run again. Any number of processes may share a job (--task). Ray is found by
+    RAY_ADDRESS; without it, one is started here.
 
     Example: pairlift score out/bundle pairs.csv scores.csv
     """
+    import os
+
     from pairlift.console import say
     from pairlift.errors import UsageError
     from pairlift.fields import map_fields
     from pairlift.inputs import check_apart, find_inputs
     from pairlift.job import Engine, score_file
     from pairlift.local_engine import run_here
+    from pairlift.options import JobOptions
     from pairlift.outcome import describe
     from pairlift.progress import make_progress
     from pairlift.rejects import parse_most_rejects
     from pairlift.scorer import Scorer
+    from pairlift.sharing import find_share, parse_share
 
     most = parse_most_rejects(max_rejects) if max_rejects is not None else None
     run: Engine = run_here
@@ -87,7 +106,12 @@ def score(
         check_ends(source, output)
         run = Cluster(threads=threads or 1, workers=workers, seconds=chunk_seconds).run
     elif workers:
-        raise UsageError("--workers: is for --engine ray; here it is --threads")
+        raise UsageError("--workers only applies to --engine ray; use --threads with the local engine")
+    share = parse_share(task) if task else find_share(os.environ)
+    if share is not None and engine == "local":
+        run = share.run
+    elif task:
+        raise UsageError("--task only applies to the local engine; Ray shares a job by itself")
     names = find_inputs(source)
     check_apart(source, output)
     scorer = Scorer.open(bundle, variant, threads)
@@ -98,14 +122,17 @@ def score(
         say("fields: " + ", ".join(f"{field} from {column}" for field, column in pairs.items()))
     progress = None if quiet else make_progress()
     try:
-        outcome = score_file(scorer, names, output, fields, progress, restart, most, not no_raw, quoting, run=run)
+        options = JobOptions(fields=fields, quoting=quoting, raw=not no_raw, most_rejects=most)
+        outcome = score_file(
+            scorer, names, output, options, restart=restart, force=force, progress=progress, engine=run
+        )
     finally:
         if progress:
             progress.close()
         scorer.close()
     if not quiet:
         say(describe(outcome, output))
-    return 1 if outcome.totals.rejected else 0
+    return 1 if outcome.totals.rejected and not accept_rejects else 0
 
 
 @click.command()
@@ -126,9 +153,9 @@ def plan(source: str, quoting: str | None) -> None:
 
     lasts = dict[str, Descriptor]()
     for descriptor in plan_files(find_inputs(source), quoting):
-        shown = dataclasses.replace(descriptor, input=shown_name(descriptor.input, ""))
-        click.echo(orjson.dumps(shown).decode())
-        lasts[descriptor.input] = descriptor
+        spans = tuple(dataclasses.replace(span, input=shown_name(span.input, "")) for span in descriptor.spans)
+        click.echo(orjson.dumps(dataclasses.replace(descriptor, spans=spans)).decode())
+        lasts[descriptor.spans[-1].input] = descriptor
     advice = explain_plan(list(lasts.values()))
     if advice:
         say(advice)

@@ -94,7 +94,7 @@ class BucketFolder:
     """Objects under a prefix."""
 
     def __init__(self, name: str) -> None:
-        from pairlift.storage.store import BucketStore
+        from pairlift.storage.bucket import BucketStore
 
         self.name = name.rstrip("/")
         self._store = BucketStore(parse_url(f"{self.name}/"))
@@ -112,7 +112,7 @@ class BucketFolder:
     def sizes(self) -> dict[str, int]:
         """Return all objects with their sizes, but the empty one that some tools make for a folder."""
         try:
-            found = self._store.sizes()
+            found = {name: found.size for name, found in self._store.find().items()}
         except StorageError as error:
             raise InputError(str(error)) from error
         return {name: size for name, size in found.items() if name and not name.endswith("/")}

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
-import zlib
 from collections.abc import Mapping
 
-from pairlift import chunk
-from pairlift.fields import map_fields
-from pairlift.formats import PARQUET, STREAM, Format
-from pairlift.inputs import Input, common_folder, shown_name
-from pairlift.machine import read_cpu
-from pairlift.scorer import Scorer
-from pairlift.storage import Stamp
-from pairlift.version import read_versions
+from pairlift.formats import STREAM
+from pairlift.inputs import Input, describe_change
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +25,7 @@ class Identity:
             give other low bits.
     """
 
-    format: int = 3
+    format: int = 4
     inputs: tuple[Input, ...]
     bundle: str
     variant: str
@@ -51,68 +43,25 @@ class Identity:
 
     def difference(self, other: Identity) -> str:
         """Return what another identity has different, in words, or nothing."""
-        names = [f.name for f in dataclasses.fields(self) if f.name not in ("format", "inputs")]
+        names = [f.name for f in dataclasses.fields(self) if f.name != "inputs"]
         found = [(name.replace("_", " "), getattr(self, name), getattr(other, name)) for name in names]
-        found = [*_compare_inputs(self.inputs, other.inputs), *(each for each in found if each[1] != each[2])]
-        return ", ".join(f"{name} (was {was}, is {now})" for name, was, now in found)
+        options = [f"{name} (was {_show(was)}, is {_show(now)})" for name, was, now in found if was != now]
+        return ", ".join([*_compare_inputs(self.inputs, other.inputs), *options])
 
 
-def _compare_inputs(before: tuple[Input, ...], after: tuple[Input, ...]) -> list[tuple[str, object, object]]:
-    """Return what the first inputs that differ have different: its name, what it was, and what it is."""
+def _compare_inputs(before: tuple[Input, ...], after: tuple[Input, ...]) -> list[str]:
+    """Return in words what the first inputs that differ have different."""
     if len(before) != len(after):
-        return [("inputs", len(before), len(after))]
+        return [f"inputs (was {len(before)}, is {len(after)})"]
     for was, now in zip(before, after, strict=True):
-        if was != now:
-            what = "input" if len(before) == 1 else f"input {was.name}"
-            found = [(what, was.name, now.name)]
-            found += [
-                (f"{what} {f.name}", getattr(was.stamp, f.name), getattr(now.stamp, f.name))
-                for f in dataclasses.fields(Stamp)
-            ]
-            return [each for each in found if each[1] != each[2]]
+        if was.name != now.name:
+            return [f"input (was {was.name}, is {now.name})"]
+        if was.stamp != now.stamp:
+            return [f"input {now.name} ({describe_change(was.stamp, now.stamp)})"]
     return []
 
 
-def identify(
-    scorer: Scorer,
-    inputs: tuple[Input, ...],
-    found: Format,
-    written: Format,
-    fields: str | None,
-    raw: bool,
-    one_machine: bool = True,
-) -> Identity:
-    """Return the identity of a job.
-
-    Args:
-        scorer: A bundle's variant.
-        inputs: In order.
-        found, written: The formats of the input and of the output.
-        fields: As the option `--fields`.
-        raw: Whether rejected records are kept.
-        one_machine: Whether the job is done by one machine alone.
-    """
-    runtime, folder = read_runtime(found, written), common_folder([each.name for each in inputs])
-    return Identity(
-        inputs=tuple(Input(name=shown_name(each.name, folder), stamp=each.stamp) for each in inputs),
-        bundle=scorer.bundle.digest,
-        variant=scorer.variant,
-        columns=map_fields(fields, scorer.bundle.manifest.fields),
-        input_format=str(found),
-        output_format=str(written),
-        raw=raw,
-        chunk_rows=chunk.CHUNK_ROWS,
-        runtime=runtime if one_machine else {name: version for name, version in runtime.items() if name != "cpu"},
-    )
-
-
-def read_runtime(*used: Format) -> dict[str, str]:
-    """Return the versions that decide an output's bytes, and the processor's name."""
-    packages = ["onnxruntime", "tokenizers", "numpy", "orjson"]
-    packages += ["pyarrow"] if any(f.kind == PARQUET for f in used) else []
-    packages += ["backports.zstd"] if any(f.compression == ".zst" for f in used) else []
-    versions = read_versions(packages)
-    if any(f.compression == ".gz" for f in used):
-        versions["zlib"] = zlib.ZLIB_RUNTIME_VERSION
-    versions["python"] = platform.python_version()
-    return {**versions, "cpu": read_cpu()}
+def _show(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {what}" for name, what in value.items())
+    return str(value)

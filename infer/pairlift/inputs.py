@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import logging
 import os
 import re
@@ -14,13 +15,14 @@ from pathlib import Path
 from pairlift.errors import InputError, StorageError, UsageError
 from pairlift.formats import KINDS, STREAM, open_input
 from pairlift.formats.compression import SUFFIXES
+from pairlift.names import MANIFEST_OF_PARTS, OLD_MANIFEST, OLD_PART, PART, REJECTS
 from pairlift.storage import Stamp, is_remote, read_stamp
 
 OPENERS = 16  # objects asked for at once: each takes a round trip
-REJECTS = "rejects.jsonl"
+LOT_BYTES = 4 << 20  # of small inputs that are read as one
+LOT_INPUTS = 4096
 BELOW = "**/*"  # what a directory or a prefix stands for
-SOME_PART = "/part-000000000000"
-OUR_PART = re.compile(r"(^|/)part-\d{12}\.[^/]*$")
+SOME_PART = "/part-00000-000000000000-000000000000"
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ def find_inputs(named: str) -> list[str]:
             raise UsageError(f"{named}: is a directory, expected a file; {named}/ names all files in it")
         return [named]
     found = _list_bucket(named) if is_remote(named) else _list_files(re.sub("/+", "/", named))
-    names = [name for name in sorted(found) if not f".{name.rpartition('/')[2]}".endswith(f".{REJECTS}")]
+    names = [name for name in sorted(found) if not f".{name.rpartition('/')[2]}".endswith(REJECTS)]
     if named.endswith("/"):
         names = [name for name in names if _extension(name)]
     _check_finished(names)
@@ -112,6 +114,31 @@ def stamp_inputs(names: Sequence[str], first: Stamp) -> tuple[Input, ...]:
         return (Input(name=names[0], stamp=first), *pool.map(stamp, names[1:]))
 
 
+def cut_lots(inputs: Sequence[Input]) -> list[tuple[Input, ...]]:
+    """Return the lots of inputs: a large one by itself, small ones that stand one after the other together.
+
+    A chunk never spans two lots, so their rows can be counted apart. The cuts follow from the sizes alone.
+    """
+    lots: list[list[Input]] = []
+    size = 0
+    for each in inputs:
+        size += each.stamp.size
+        if not lots or size > LOT_BYTES or len(lots[-1]) == LOT_INPUTS:
+            lots.append([])
+            size = each.stamp.size
+        lots[-1].append(each)
+    return [tuple(lot) for lot in lots]
+
+
+def describe_change(was: Stamp, now: Stamp) -> str:
+    """Return in words how an input has changed."""
+    if was.etag or now.etag:
+        return f"was {was.size} bytes with ETag {was.etag}, is {now.size} bytes with ETag {now.etag}"
+    times = [datetime.datetime.fromtimestamp(stamp.modified / 1e9, datetime.UTC) for stamp in (was, now)]
+    shown = [f"{time:%Y-%m-%d %H:%M:%S.%f} UTC" for time in times]
+    return f"was {was.size} bytes of {shown[0]}, is {now.size} bytes of {shown[1]}"
+
+
 def common_folder(names: Sequence[str]) -> str:
     """Return the folder that all inputs are in, with its slash, or nothing."""
     common = os.path.commonprefix([name[: name.rfind("/") + 1] for name in names])  # noqa: RUF071 (cut at a slash below)
@@ -140,13 +167,18 @@ def _fixed_head(named: str) -> str:
 
 def _check_finished(names: Sequence[str]) -> None:
     """Refuse parts of an output that is not complete; an `InputError`."""
-    for folder in sorted({name[: name.rfind("/") + 1] for name in names if OUR_PART.search(name)}):
-        try:
-            with open_input(f"{folder}manifest.json"):
-                pass
-        except InputError as error:
-            where = f"{folder}manifest.json"
-            raise InputError(f"{where}: is not there, so the parts beside it are not all; finish that job") from error
+    for pattern, manifest in ((PART, MANIFEST_OF_PARTS), (OLD_PART, OLD_MANIFEST)):
+        for folder in sorted(
+            {name[: name.rfind("/") + 1] for name in names if pattern.fullmatch(name.rpartition("/")[2])}
+        ):
+            try:
+                with open_input(f"{folder}{manifest}"):
+                    pass
+            except InputError as error:
+                raise InputError(
+                    f"{folder}{manifest} is missing, so the parts next to it may be incomplete; let that job finish, or remove the "
+                    "parts"
+                ) from error
 
 
 def _list_files(named: str) -> dict[str, int]:
@@ -190,7 +222,7 @@ def _list_bucket(named: str) -> dict[str, int]:
     if not bucket or not head.startswith(root):
         raise UsageError(f"{named}: expected s3://bucket/key, with * and ? in the key alone")
     try:
-        found = open_store(root).sizes(key)
+        found = {name: there.size for name, there in open_store(root).find(key).items()}
     except StorageError as error:
         raise InputError(str(error)) from error
     wanted = _translate(head, named[len(head) :])

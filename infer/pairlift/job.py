@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from pairlift import formats
-from pairlift.chunk import Chunk, score_chunks
-from pairlift.commit import JobManifest, LastRun
+from pairlift.carry import carry_out
 from pairlift.console import say
 from pairlift.counts import Tally
-from pairlift.destination import Destination, Work, open_destination
-from pairlift.errors import InputError, Stopped
-from pairlift.formats import STREAM
+from pairlift.errors import InputError
+from pairlift.formats import STREAM, Format, Writer
 from pairlift.golden import FIRST_ROWS, replay
-from pairlift.identity import Identity, identify
-from pairlift.inputs import stamp_inputs
-from pairlift.local_engine import MayGoOn, Terms, measure_run, run_here
+from pairlift.inputs import Input, stamp_inputs
+from pairlift.local_engine import run_here, score_each
+from pairlift.options import JobOptions, identify
 from pairlift.outcome import Outcome
+from pairlift.outputs.ledger import Ledger
+from pairlift.outputs.places import check_place, open_output
+from pairlift.outputs.records import Chunk, LastRun
 from pairlift.progress import Progress
-from pairlift.rejects import MostRejects
 from pairlift.scorer import Scorer
-from pairlift.source import Source, check_stamp, open_source
+from pairlift.source import Source, check_stamp, open_again, open_source
 from pairlift.staging import storage_errors
 from pairlift.storage import Stamp, is_remote, read_stamp
+from pairlift.terms import MayGoOn, Terms, measure_run
 
-Engine = Callable[[Scorer, Source, Work, Terms], LastRun]
+Engine = Callable[[Scorer, Source, Ledger, Terms], LastRun]
 
 
 def score_file(
     scorer: Scorer,
     source: str | Sequence[str],
     output: str,
-    fields: str | None = None,
-    progress: Progress | None = None,
+    options: JobOptions | None = None,
+    *,
     restart: bool = False,
-    most_rejects: MostRejects | None = None,
-    raw: bool = True,
-    quoting: str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
     may_go_on: MayGoOn | None = None,
-    run: Engine = run_here,
+    engine: Engine = run_here,
 ) -> Outcome:
     """Score a file.
 
@@ -53,16 +55,14 @@ def score_file(
         scorer: A bundle's variant.
         source: A path or `s3://bucket/key`: `.csv`, `.tsv` or `.jsonl`, plain or with `.gz` or `.zst`, `.parquet`; or `-`.
             Several of one format and with the same columns are one job, as if their rows stood one after the other.
-        output: Likewise; with `/` at its end a directory or prefix of parts, which `manifest.json` commits.
-        fields: As the option `--fields`.
+        output: Likewise; with `/` at its end a directory or prefix of parts, which `_pairlift/manifest.json` commits.
+        options: How it reads and writes.
+        restart: Start over, whatever an earlier run has done.
+        force: Replace an output that another job of pairlift has made.
         progress: Called after each chunk.
-        restart: Begin again, whatever an earlier run had done.
-        most_rejects: How many rows may be rejected; None for any number.
-        raw: Whether rejected records are kept in OUTPUT.rejects.jsonl.
-        quoting: As the option `--quoting`.
         may_go_on: Asked after each chunk, and before the output is put together with the bytes that it takes; when it may
             not, the job stops.
-        run: The engine; the local one, or one that `pairlift.ray_engine` makes.
+        engine: What does the chunks: this process, `pairlift.ray_engine.Cluster.run`, or `pairlift.sharing.Share.run`.
 
     Raises:
         UsageError: A column is missing, taken or stands twice.
@@ -75,66 +75,67 @@ def score_file(
         Stopped: A signal came; the chunks that are done are kept.
         Unfinished: It may not go on; the chunks that are done are kept.
     """
-    names = [source] if isinstance(source, str) else list(source)
-    found, written = formats.format_of(names[0], output, quoting), formats.format_of(output, names[0], quoting)
-    terms = Terms(progress=progress, most_rejects=most_rejects, raw=raw, may_go_on=may_go_on)
-    where = None if output == STREAM else open_destination(output, written)
+    options, names = options or JobOptions(), [source] if isinstance(source, str) else list(source)
+    found = formats.format_of(names[0], output, options.quoting)
+    written = formats.format_of(output, names[0], options.quoting)
+    terms = Terms(progress=progress, most_rejects=options.most_rejects, may_go_on=may_go_on)
+    where = None if output == STREAM else open_output(output, written)
     with storage_errors(output):
         if where is not None:
-            for name in names:
-                where.check(name)
+            check_place(where, names, scorer.bundle.path)
         with formats.open_input(names[0]) as file:
             inputs = stamp_inputs(names, Stamp() if names[0] == STREAM else read_stamp(file))
             if where is None:
                 replay(scorer, FIRST_ROWS)
-                opened = open_source(scorer, file, inputs, found, written, fields)
-                return _score_to_stream(scorer, opened, terms)
-            identity = identify(scorer, inputs, found, written, fields, raw, where.one_machine)
-            manifest = _find_finished(where, identity, most_rejects)
-            if manifest is not None:
-                where.remove_finished(identity)
-                return _finished(manifest)
-            replay(scorer, FIRST_ROWS)
-            opened = open_source(scorer, file, inputs, found, written, fields)
-            with where.open(identity, restart, resumable=names[0] != STREAM) as work:
-                manifest = _find_finished(where, identity, most_rejects)
-                if manifest is not None:
-                    work.remove()  # made since the first look
-                    return _finished(manifest)
-                try:
-                    last_run = run(scorer, opened, work, terms)
-                    _check_unchanged(opened)
-                    manifest = where.commit(work, identity, opened.writer, scorer.labels, last_run)
-                except BaseException as error:
-                    _let_go(error, opened, work)
-                    raise
-                work.remove()
-                return Outcome(totals=manifest.totals, last_run=last_run, manifest=manifest)
+                return _score_to_stream(scorer, open_source(scorer, file, inputs, found, written, options), terms)
+            identity = identify(scorer, inputs, found, written, options, where.locked)
+            with _Scoring(scorer, file, inputs, found, written, options, terms, engine) as work:
+                return carry_out(where, identity, work, restart=restart, force=force)
 
 
-def _let_go(error: BaseException, opened: Source, work: Work) -> None:
-    """Keep what is done of a job that cannot be brought to an end, if that is of use."""
-    if opened.name == STREAM or (isinstance(error, InputError) and not error.passing):
-        work.discard()
-    if opened.name == STREAM and isinstance(error, Stopped):
-        raise Stopped(error.number, "what came on standard input is not kept; begin again") from None
+class _Scoring:
+    """The work of a job: an engine over inputs, which are opened anew if chunks must be done again."""
 
+    def __init__(
+        self, scorer: Scorer, file: BinaryIO, inputs: tuple[Input, ...], found: Format, written: Format, options: JobOptions,
+        terms: Terms, engine: Engine,
+    ) -> None:  # fmt: skip
+        self.labels, self.resumable = scorer.labels, inputs[0].name != STREAM
+        self.most_rejects = options.most_rejects
+        self._scorer, self._file, self._inputs, self._found, self._written = scorer, file, inputs, found, written
+        self._options, self._terms, self._engine = options, terms, engine
+        self._opened: Source | None = None
+        self._again = contextlib.ExitStack()
 
-def _find_finished(where: Destination, identity: Identity, most_rejects: MostRejects | None) -> JobManifest | None:
-    """Return the manifest of an output that this very job has made.
+    def __enter__(self) -> _Scoring:
+        return self
 
-    Raises:
-        DestinationError: Another job has made it; what came on standard input is never known to be the same.
-        RejectsError: It has more rejected rows than are allowed now.
-    """
-    manifest = where.find_finished(identity)
-    if manifest is not None and most_rejects:
-        most_rejects.check(manifest.totals.rejected, manifest.totals.rows, "mend the input, or allow more", final=True)
-    return manifest
+    def __exit__(self, *_: object) -> None:
+        self._again.close()
 
+    @property
+    def writer(self) -> Writer:
+        """The writer of the output."""
+        assert self._opened is not None
+        return self._opened.writer
 
-def _finished(manifest: JobManifest) -> Outcome:
-    return Outcome(totals=manifest.totals, last_run=manifest.last_run, manifest=manifest, finished=True)
+    def prepare(self) -> None:
+        """See that this machine scores as it should, and that the input can be read."""
+        replay(self._scorer, FIRST_ROWS)
+        self._opened = self._open(self._file)
+
+    def run(self, ledger: Ledger) -> LastRun:
+        """Do the chunks that are not done."""
+        if self._opened is None or self._opened.taken:
+            file = self._again.enter_context(open_again(self._inputs[0]))
+            check_stamp(read_stamp(file), self._inputs[0])
+            self._opened = self._open(file)
+        last_run = self._engine(self._scorer, self._opened, ledger, self._terms)
+        _check_unchanged(self._opened)
+        return last_run
+
+    def _open(self, file: BinaryIO) -> Source:
+        return open_source(self._scorer, file, self._inputs, self._found, self._written, self._options)
 
 
 def _check_unchanged(opened: Source) -> None:
@@ -160,7 +161,9 @@ def _score_to_stream(scorer: Scorer, opened: Source, terms: Terms) -> Outcome:
     with storage_errors("standard output"), tempfile.TemporaryFile() as rejects:
         try:
             sys.stdout.buffer.write(opened.writer.header)
-            for chunk in _score_each(scorer, opened, terms.raw):
+            opened.check_headers()
+            for chunk in score_each(scorer, opened, {}):
+                assert isinstance(chunk, Chunk)
                 sys.stdout.buffer.write(chunk.output)
                 rejects.write(chunk.rejects)
                 tally += chunk.tally
@@ -174,9 +177,3 @@ def _score_to_stream(scorer: Scorer, opened: Source, terms: Terms) -> Outcome:
                 say(f"rejected: {line.decode().rstrip()}")
     _check_unchanged(opened)
     return Outcome(totals=tally, last_run=measure_run(scorer.threads, 0, tally.rows, started))
-
-
-def _score_each(scorer: Scorer, opened: Source, raw: bool) -> Iterator[Chunk]:
-    opened.check_headers()
-    for shown, rows in opened.each():
-        yield from score_chunks(scorer, rows, 0, shown, opened.columns, opened.writer, raw, opened.taken)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from pairlift.commit import JobManifest, LastRun
 from pairlift.counts import Tally
 from pairlift.formats import STREAM
+from pairlift.names import REJECTS
+from pairlift.outputs.records import JobManifest, LastRun
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +19,14 @@ class Outcome:
         last_run: How long it took, and how much memory.
         manifest: What OUTPUT.manifest.json says; None on standard output.
         finished: Whether an earlier run had done everything.
+        redone: How many chunks were found damaged, and were done again.
     """
 
     totals: Tally
     last_run: LastRun
     manifest: JobManifest | None = None
     finished: bool = False
+    redone: int = 0
 
     @property
     def resumed(self) -> int:
@@ -37,13 +40,16 @@ def describe(outcome: Outcome, output: str) -> str:
     line = f"{totals.scored} rows scored"
     if totals.rejected:
         reasons = ", ".join(f"{reason} {count}" for reason, count in totals.rejected.items())
-        beside = f"{output}rejects.jsonl" if output.endswith("/") else f"{output}.rejects.jsonl"
+        rejects = outcome.manifest.rejects if outcome.manifest else None
+        beside = f"{output}{rejects.path}" if output.endswith("/") and rejects else f"{output}{REJECTS}"
         where = "above" if output == STREAM else f"in {beside}"
         line += f", {totals.rows - totals.scored} rejected ({reasons}): {where}"
     if outcome.finished:
-        return f"{line}; it was complete already"
+        return f"{line} (by an earlier run; nothing to do)"
     if run.resumed:
         line += f"; {run.resumed} rows were done by an earlier run"
+    if outcome.redone:
+        line += f"; {outcome.redone} damaged chunk{'s were' if outcome.redone > 1 else ' was'} done again"
     names = outcome.manifest.labels if outcome.manifest else tuple(totals.predicted)
     predicted = ", ".join(
         f"{name} {totals.predicted.get(name, 0)} ({_share(totals.predicted.get(name, 0), totals)})" for name in names

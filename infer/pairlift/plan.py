@@ -1,7 +1,7 @@
 """The plan of a job: its chunks as descriptors, each of which says where its rows are, so that any machine can do it.
 
-One pass over the inputs. Ends of rows are looked for and nothing else in JSON lines; CSV and TSV are read, for a quote may hide an
-end; of Parquet only the footer is.
+One pass over the inputs. In text only the ends of rows are looked for; of CSV a row with an open quote is read too, for the quote
+may hide an end. Of Parquet only the footer is read.
 """
 
 from __future__ import annotations
@@ -12,40 +12,79 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, cast
 
-from pairlift import chunk
-from pairlift.chunk import take_windows
 from pairlift.errors import ChangedError, EmptyError, UsageError
 from pairlift.formats import PARQUET, STREAM, Format, check_alike, format_of, open_input, open_reader, reopen
 from pairlift.formats.delimited import DelimitedReader
 from pairlift.formats.jsonl import JsonlReader
 from pairlift.formats.members import MemberStream
 from pairlift.formats.row import Place, Reader, Row
+from pairlift.formats.row import Span as RowSpan
+from pairlift.inputs import Input, cut_lots, stamp_inputs
+from pairlift.names import Key
+from pairlift.rows import CHUNK_ROWS, take_windows
+from pairlift.source import check_stamp
 from pairlift.storage import Stamp, read_stamp
 
 BUFFER = 1 << 20
-Part = tuple[Place, int, int | None]  # of an input: where it begins, how many rows it has, and the byte after them
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Descriptor:
-    """A chunk of an input; of Parquet, rows that are one chunk, or several when they are large.
+class Span:
+    """Rows that stand one after the other in one input.
 
     Attributes:
         input: The input's name.
         stamp: What it was known by.
-        first: The number of the first row in all inputs of the job.
-        place: Of that row in its input.
+        place: Of the first row.
         rows: How many.
         end: The byte after the last row, uncompressed; None in Parquet.
     """
 
-    format: int = 2
     input: str
     stamp: Stamp
-    first: int
     place: Place
     rows: int
     end: int | None
+
+    @property
+    def of(self) -> Input:
+        """The input."""
+        return Input(name=self.input, stamp=self.stamp)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """A chunk of a job; of Parquet, rows that are one chunk, or several if they are large.
+
+    Attributes:
+        lot: The number of its lot among those of the job.
+        row: The number of its first row in the lot.
+        spans: Where its rows are.
+    """
+
+    format: int = 3
+    lot: int
+    row: int
+    spans: tuple[Span, ...]
+
+    @property
+    def key(self) -> Key:
+        """The chunk's name."""
+        return Key(self.lot, self.row)
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return sum(span.rows for span in self.spans)
+
+
+@dataclasses.dataclass(slots=True)
+class _Piece:
+    """An input as it is planned: its rows up to the next one's."""
+
+    of: Input
+    begin: int  # the number of its first row in the lot
+    members: MemberStream | None
 
 
 def plan_files(names: Sequence[str], quoting: str | None = None) -> Iterator[Descriptor]:
@@ -60,72 +99,155 @@ def plan_files(names: Sequence[str], quoting: str | None = None) -> Iterator[Des
         InputError: One cannot be read, or has other columns than the first.
     """
     if STREAM in names:
-        raise UsageError("-: standard input can be read once only, and not by several; name a file or an object")
-    yield from plan_inputs(names, format_of(names[0], None, quoting))
+        raise UsageError(
+            "standard input can only be read once, so it cannot be split between workers; give a file or an s3:// object"
+        )
+    found = format_of(names[0], None, quoting)
+    with open_input(names[0]) as file:
+        inputs = stamp_inputs(names, read_stamp(file))
+    yield from plan_inputs(inputs, found, CHUNK_ROWS)
 
 
-def plan_inputs(names: Sequence[str], found: Format) -> Iterator[Descriptor]:
-    """Yield the chunks of inputs of one format; as `plan_files`."""
-    leader: Reader | None = None
-    before = 0
-    for name in names:
-        with open_input(name) as file:
-            stamp = read_stamp(file)
-            members = MemberStream(file, found.compression, name) if found.compression else None
-            stream = cast("BinaryIO", io.BufferedReader(members, BUFFER)) if members else file
-            try:
-                reader = open_reader(stream, name, dataclasses.replace(found, compression=""))
-            except EmptyError:
-                if len(names) == 1:
-                    raise
-                continue
-            leader = leader or reader
-            check_alike(reader, leader, name, names[0])
-            parts = (
-                _plan_text(reader, members)
-                if isinstance(reader, JsonlReader | DelimitedReader)
-                else _plan_parquet(reader)
-            )
-            rows = 0
-            for place, count, end in parts:
-                yield Descriptor(input=name, stamp=stamp, first=before + rows, place=place, rows=count, end=end)
-                rows += count
-            before += rows
+def plan_inputs(
+    inputs: Sequence[Input], found: Format, chunk_rows: int, after: Key | None = None, until: int | None = None
+) -> Iterator[Descriptor]:
+    """Yield the chunks of inputs of one format; errors as `plan_files`.
 
-
-def _plan_text(reader: JsonlReader | DelimitedReader, members: MemberStream | None) -> Iterator[Part]:
-    rows, first = reader.spans(), 0
-    while windows := list(take_windows(rows, first)):
-        count = sum(map(len, windows))
-        head, last = windows[0][0], windows[-1][-1]
-        place = Place(row=first, line=head.line, start=head.start)
-        if members is not None and head.start is not None:
-            member, skip = members.find(head.start)
-            place = dataclasses.replace(place, member=member, skip=skip)
-        yield place, count, last.end
-        first += count
-
-
-def _plan_parquet(reader: Reader) -> Iterator[Part]:
-    rows, step = reader.count or 0, chunk.CHUNK_ROWS
-    yield from ((Place(row=first), min(step, rows - first), None) for first in range(0, rows, step))
-
-
-def group_descriptors(descriptors: Iterable[Descriptor], found: Format) -> Iterator[list[Descriptor]]:
-    """Yield the chunks that one worker does one after the other: those that begin in the same gzip member or zstd frame of an input.
-
-    To come to the second of them takes reading the first. A file that is one member is one group.
+    Args:
+        inputs: In order.
+        found: Their format.
+        chunk_rows: Rows of a chunk.
+        after: This chunk, and those before it, are left out.
+        until: The number of the lot to stop before.
     """
-    if not found.compression:
-        yield from ([descriptor] for descriptor in descriptors)
+    plan, after = _Plan(inputs, found, chunk_rows), after or Key(0, -1)
+    for number, lot in list(enumerate(cut_lots(inputs)))[after.lot : until]:
+        chunks = plan.cut_table(number, lot) if found.kind == PARQUET else plan.cut_text(number, lot)
+        yield from (chunk for chunk in chunks if chunk.key > after)
+
+
+class _Plan:
+    def __init__(self, inputs: Sequence[Input], found: Format, chunk_rows: int) -> None:
+        self._inputs, self._found, self._chunk_rows = inputs, found, chunk_rows
+        self._leader: Reader | None = None
+
+    def cut_text(self, number: int, lot: tuple[Input, ...]) -> Iterator[Descriptor]:
+        """Yield the chunks of a lot of text files."""
+        pieces: list[_Piece] = []
+        rows, first = self._scan(lot, pieces), 0
+        while windows := list(take_windows(rows, first, self._chunk_rows)):
+            flat = windows[0] if len(windows) == 1 else list(itertools.chain.from_iterable(windows))
+            while len(pieces) > 1 and pieces[1].begin <= first:
+                del pieces[0]
+            spans = []
+            for i, piece in enumerate(pieces):
+                begin = max(0, piece.begin - first)
+                end = min(len(flat), pieces[i + 1].begin - first) if i + 1 < len(pieces) else len(flat)
+                if begin < end:
+                    spans.append(_describe(piece, flat[begin], flat[end - 1], end - begin))
+            yield Descriptor(lot=number, row=first, spans=tuple(spans))
+            first += len(flat)
+
+    def cut_table(self, number: int, lot: tuple[Input, ...]) -> Iterator[Descriptor]:
+        """Yield the chunks of a lot of Parquet files."""
+        row, spans, room = 0, list[Span](), self._chunk_rows
+        for each in lot:
+            with self._open(each) as (_, reader):
+                left = (reader.count or 0) if reader else 0
+            begin = 0
+            while left:
+                taken = min(left, room)
+                spans.append(Span(input=each.name, stamp=each.stamp, place=Place(row=begin), rows=taken, end=None))
+                begin, left, room = begin + taken, left - taken, room - taken
+                if not room:
+                    yield Descriptor(lot=number, row=row, spans=tuple(spans))
+                    row, spans, room = row + self._chunk_rows, [], self._chunk_rows
+        if spans:
+            yield Descriptor(lot=number, row=row, spans=tuple(spans))
+
+    def _scan(self, lot: tuple[Input, ...], pieces: list[_Piece]) -> Iterator[Row | RowSpan]:
+        taken = 0
+        for each in lot:
+            with self._open(each) as (members, reader):
+                if not isinstance(reader, JsonlReader | DelimitedReader):
+                    continue
+                pieces.append(_Piece(each, taken, members))
+                for row in reader.spans():
+                    taken += 1
+                    yield row
+
+    def _open(self, each: Input) -> _Opened:
+        return _Opened(self, each)
+
+    def read(self, file: BinaryIO, each: Input) -> tuple[MemberStream | None, Reader | None]:
+        """Return the reader of an opened input, None if it is empty and there are others; and where its members begin."""
+        found = self._found
+        check_stamp(read_stamp(file), each)
+        members = MemberStream(file, found.compression, each.name) if found.compression else None
+        stream = cast("BinaryIO", io.BufferedReader(members, BUFFER)) if members else file
+        try:
+            reader = open_reader(stream, each.name, dataclasses.replace(found, compression=""))
+        except EmptyError:
+            if len(self._inputs) == 1:
+                raise
+            return members, None
+        self._leader = self._leader or reader
+        check_alike(reader, self._leader, each.name, self._inputs[0].name)
+        return members, reader
+
+
+class _Opened:
+    """An input, open while it is planned."""
+
+    def __init__(self, plan: _Plan, each: Input) -> None:
+        self._plan, self._each = plan, each
+
+    def __enter__(self) -> tuple[MemberStream | None, Reader | None]:
+        self._file = open_input(self._each.name)
+        try:
+            return self._plan.read(self._file, self._each)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _describe(piece: _Piece, head: Row | RowSpan, last: Row | RowSpan, count: int) -> Span:
+    place = Place(row=head.number, line=head.line, start=head.start)
+    if piece.members is not None and head.start is not None:
+        member, skip = piece.members.find(head.start)
+        place = dataclasses.replace(place, member=member, skip=skip)
+    return Span(input=piece.of.name, stamp=piece.of.stamp, place=place, rows=count, end=last.end)
+
+
+def group_descriptors(descriptors: Iterable[Descriptor], found: Format, most: int = 1) -> Iterator[list[Descriptor]]:
+    """Yield the chunks that one worker does one after the other.
+
+    Those that begin in the same gzip member or zstd frame stay together: to come to the second of them takes reading the first.
+    Others are at most `most`.
+    """
+    if found.compression:
+        for _, same in itertools.groupby(
+            descriptors, key=lambda descriptor: (descriptor.spans[0].input, descriptor.spans[0].place.member)
+        ):
+            yield list(same)
         return
-    for _, group in itertools.groupby(descriptors, key=lambda descriptor: (descriptor.input, descriptor.place.member)):
-        yield list(group)
+    group: list[Descriptor] = []
+    for descriptor in descriptors:
+        group.append(descriptor)
+        if len(group) == most:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def explain_plan(lasts: Sequence[Descriptor]) -> str | None:
     """Return what is to be known of a plan by the last chunk of each input, or None: that files cannot be split."""
-    pieces = [d.input for d in lasts if format_of(d.input).compression and d.place.row and not d.place.member]
+    spans = [descriptor.spans[-1] for descriptor in lasts]
+    pieces = [s.input for s in spans if format_of(s.input).compression and s.place.row and not s.place.member]
     if not pieces:
         return None
     advice = "from its beginning; an output of pairlift has a piece for each chunk"
@@ -135,33 +257,33 @@ def explain_plan(lasts: Sequence[Descriptor]) -> str | None:
     return f"{pieces[0]}: and {others} are one compressed piece each and cannot be split: one worker does all of one, {advice}"
 
 
-def read_from(reader: Reader, file: BinaryIO, found: Format, descriptor: Descriptor) -> Iterator[Row]:
-    """Return the rows of an input from a chunk's first one on.
+def read_from(reader: Reader, file: BinaryIO, found: Format, span: Span) -> Iterator[Row]:
+    """Return the rows of an input from a span's first one on.
 
     Args:
         reader: Of the input, as `open_reader` gives it.
         file: The input.
         found: Its format.
-        descriptor: The chunk.
+        span: The span.
     """
     if found.kind == PARQUET:
-        reader.move(file, descriptor.place)
+        reader.move(file, span.place)
     else:
-        reader.move(reopen(file, found, descriptor.input, descriptor.place), descriptor.place)
+        reader.move(reopen(file, found, span.input, span.place), span.place)
     return iter(reader)
 
 
-def take_planned(rows: Iterator[Row], descriptor: Descriptor) -> Iterator[Row]:
-    """Yield the rows of a chunk out of rows that begin there, and hold them to the plan; a `ChangedError`."""
+def take_planned(rows: Iterator[Row], span: Span) -> Iterator[Row]:
+    """Yield the rows of a span out of rows that begin there, and hold them to the plan; a `ChangedError`."""
     last: Row | None = None
-    for _ in range(descriptor.rows):
+    for _ in range(span.rows):
         row = next(rows, None)
         if row is None:
             break
         last = row
         yield row
-    taken = 0 if last is None else last.number + 1 - descriptor.place.row
-    if taken != descriptor.rows or (last is not None and last.end != descriptor.end):
+    taken = 0 if last is None else last.number + 1 - span.place.row
+    if taken != span.rows or (last is not None and last.end != span.end):
         raise ChangedError(
-            f"{descriptor.input}: the rows from {descriptor.place.row} on are not where the plan says; make the plan again"
+            f"{span.input}: the rows from {span.place.row} on are not where the plan says; make the plan again"
         )

@@ -38,7 +38,6 @@ def connected(address: str | None, dashboard: bool) -> Iterator[int]:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what is wrong comes back as an error
     try:
         import ray
-        import ray.data
     except ModuleNotFoundError:
         raise missing_extra("--engine ray", "ray") from None
     ours = not ray.is_initialized()
@@ -109,7 +108,7 @@ def _quiet(ray: Any) -> Iterator[None]:
     # Ray prints each death of a worker to standard output, and has no option for that.
     worker = ray._private.worker
     shown, worker._worker_logs_enabled = getattr(worker, "_worker_logs_enabled", True), False
-    handlers = [handler for name in ("ray", "ray.data") for handler in logging.getLogger(name).handlers]
+    handlers = logging.getLogger("ray").handlers
     consoles = {handler: handler.level for handler in handlers if isinstance(handler, logging.StreamHandler)}
     for handler in consoles:
         handler.setLevel(logging.CRITICAL + 1)
@@ -124,4 +123,4 @@ def _quiet(ray: Any) -> Iterator[None]:
 def last_line(error: BaseException) -> str:
     """Return the last line of an error of Ray's, which is where it says what was wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200] if lines else type(error).__name__
+    return lines[-1].partition(" Some common causes")[0][:200] if lines else type(error).__name__

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pairlift.chunk import read_pair
 from pairlift.errors import RowError, UsageError
 from pairlift.fields import map_fields
 from pairlift.formats.row import Row
+from pairlift.rows import read_pair
 from pairlift.scorer import Scorer, softmax
 
 ERROR = "error"

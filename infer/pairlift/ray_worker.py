@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import queue
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from pairlift import chunk
+from pairlift.durable_plan import DurablePlan
 from pairlift.errors import BundleError, ChangedError, PairliftError, StorageError
 from pairlift.golden import FIRST_ROWS, replay
-from pairlift.identity import read_runtime
-from pairlift.journal import Entry
+from pairlift.options import read_runtime
+from pairlift.outputs.records import Receipt
 from pairlift.plan import Descriptor
+from pairlift.ray_feed import PLAN_CHUNKS
 from pairlift.scorer import Scorer
 from pairlift.staging import storage_errors
 from pairlift.worker import Task, Worker
 
-RECEIPT = "receipt"
-GROUP = "group"
+END = object()  # after the last of what is found
 
 
 class RayWorker:
-    """Does the groups of chunks that come to one actor."""
+    """Does what comes to one actor: one call after the other, in turn, but `end` at once."""
 
     def __init__(
-        self, bundle: str, digest: str, variant: str, threads: int, task: Task, seconds: float, chunk_rows: int
+        self, bundle: str, digest: str, variant: str, threads: int, task: Task, plan: DurablePlan | None, seconds: float
     ) -> None:
         """Load the bundle, and open the input.
 
@@ -36,59 +38,125 @@ class RayWorker:
             variant: The variant.
             threads: Batches computed at once.
             task: The job.
+            plan: The job's plan, if workers make it.
             seconds: How long a chunk may take.
-            chunk_rows: Rows of a chunk.
         """
-        chunk.CHUNK_ROWS = chunk_rows
-        self._seconds, self._source = seconds, task.leaders[0].name
+        self._seconds, self._source, self._plan = seconds, task.leaders[0].name, plan
+        self._planned: tuple[int, int, Iterator[Descriptor]] | None = None
+        self._at = ""
+        self._turn, self._turns = 0, threading.Condition()
         self._failed: PairliftError | None = None
         try:
-            with storage_errors(task.leaders[0].name):
+            with storage_errors(self._source):
                 scorer = Scorer.open(bundle, variant, threads)
                 _check_machine(scorer, digest, task)
                 self._worker = Worker(scorer, task)
         except PairliftError as error:
             self._failed = error
 
-    def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, list[Any]]]:
-        """Do groups of chunks, and yield a receipt for each chunk, or an error."""
-        for group in batch[GROUP]:
-            for receipt in [self._failed] if self._failed else self._run(list(group)):
-                yield {RECEIPT: [receipt]}
+    def begin(self) -> list[Any]:
+        """Return nothing once the worker can begin, or why it cannot."""
+        return [self._failed] if self._failed else []
 
-    def _run(self, group: Sequence[Descriptor]) -> Iterator[Entry | Exception]:
-        came: queue.SimpleQueue[Entry | Exception | None] = queue.SimpleQueue()
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        os._exit(0)
 
-        def work() -> None:
+    def plan(self, turn: int, lot: int, given: int) -> list[Any]:
+        """Return the next chunks of a lot, and None after the last; as the last of them an error, if there is one.
+
+        Args:
+            turn: The number of the call, from 0.
+            lot: Its number.
+            given: How many of its chunks are known already.
+        """
+        return self._collect(turn, lambda: self._plan_next(lot, given))
+
+    def run(self, turn: int, group: Sequence[Descriptor]) -> list[Any]:
+        """Do chunks, and return the receipts; as the last of them an error, if there is one.
+
+        Args:
+            turn: The number of the call, from 0.
+            group: The chunks.
+        """
+        return self._collect(turn, lambda: self._run_each(group))
+
+    def _plan_next(self, lot: int, given: int) -> Iterator[Descriptor | None]:
+        assert self._plan is not None
+        self._at = f"{self._source}: a piece of the plan"
+        before, self._planned = self._planned, None
+        same = before is not None and before[:2] == (lot, given)
+        chunks = before[2] if before and same else itertools.islice(self._plan.each(lot), given, None)
+        count = 0
+        for chunk in itertools.islice(chunks, PLAN_CHUNKS):
+            count += 1
+            yield chunk
+        if count < PLAN_CHUNKS:
+            yield None
+        else:
+            self._planned = lot, given + count, chunks
+
+    def _run_each(self, group: Sequence[Descriptor]) -> Iterator[Receipt]:
+        for descriptor in group:
+            done = 0
+            self._at = _describe_row(descriptor, done)
+            for receipt in self._worker.run(descriptor):
+                done += receipt.tally.rows
+                self._at = _describe_row(descriptor, done)
+                yield receipt
+
+    def _collect(self, turn: int, work: Callable[[], Iterable[Any]]) -> list[Any]:
+        with self._turns:
+            self._turns.wait_for(lambda: self._turn == turn)
+        try:
+            return self._carry_out(work)
+        finally:
+            with self._turns:
+                self._turn += 1
+                self._turns.notify_all()
+
+    def _carry_out(self, work: Callable[[], Iterable[Any]]) -> list[Any]:
+        if self._failed is not None:
+            return [self._failed]
+        came: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def carry_out() -> None:
             try:
                 with storage_errors(self._source):
-                    for entry in self._worker.run(group):
-                        came.put(entry)
-                came.put(None)
+                    for found in work():
+                        came.put(found)
+                came.put(END)
             except PairliftError as error:
                 came.put(error)
             except BaseException:
                 came.put(RuntimeError(f"in a worker:\n{traceback.format_exc()}"))
 
-        threading.Thread(target=work, daemon=True).start()
-        first = group[0].first
+        threading.Thread(target=carry_out, daemon=True).start()
+        found: list[Any] = []
         while True:
             try:
-                found = came.get(timeout=self._seconds)
+                found.append(came.get(timeout=self._seconds))
             except queue.Empty:
                 # What hangs may hang for ever, and holds the input's reader: nothing more can be done here.
                 self._failed = StorageError(
-                    f"{self._source}: the chunk of row {first} took more than {self._seconds:g} s; what is done is kept: allow more "
-                    "by --chunk-seconds, or see what holds it up, and run the same command again"
+                    f"{self._at} took more than {self._seconds:g} s; what is done is kept: allow more by --chunk-seconds, or see what "
+                    "holds it up, and run the same command again"
                 )
-                found = self._failed
-            if found is None:
-                return
-            if isinstance(found, Exception):
-                yield found
-                return
-            first = found.first + found.tally.rows
-            yield found
+                return [*found, self._failed]
+            if found[-1] is END:
+                return found[:-1]
+            if isinstance(found[-1], Exception):
+                return found
+
+
+def _describe_row(descriptor: Descriptor, done: int) -> str:
+    """Return which chunk begins so many rows after a descriptor does."""
+    span = descriptor.spans[0]
+    for span in descriptor.spans:
+        if done < span.rows:
+            break
+        done -= span.rows
+    return f"{span.input}: the chunk of row {span.place.row + done}"
 
 
 def _check_machine(scorer: Scorer, digest: str, task: Task) -> None:

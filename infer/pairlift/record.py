@@ -57,9 +57,9 @@ def load(kind: type[R], data: bytes, where: str) -> R:
 
 
 def _build(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return _build_dataclass(hint, value, where)
+    kind, origin, arguments = _shape(hint)
+    if kind is not None:
+        return _build_dataclass(kind, value, where)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
@@ -79,23 +79,31 @@ def _build(hint: Any, value: Any, where: str) -> Any:
     return _expect(hint, value, where)
 
 
-_hints = functools.cache(typing.get_type_hints)
+@functools.cache
+def _shape(hint: Any) -> tuple[Any, Any, tuple[Any, ...]]:
+    """Return a hint's dataclass, if it is one, its origin, and its arguments."""
+    return hint if dataclasses.is_dataclass(hint) else None, typing.get_origin(hint), typing.get_args(hint)
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
+    """Return a dataclass's types by field, and the fields that must be there."""
+    required = frozenset(
+        f.name
+        for f in dataclasses.fields(kind)
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    )
+    hints = typing.get_type_hints(kind)
+    return {f.name: hints[f.name] for f in dataclasses.fields(kind)}, required
 
 
 def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
     members = _expect(dict, value, where)
-    hints = _hints(kind)
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    unknown = sorted(members.keys() - fields.keys())
-    if unknown:
-        raise RecordError(f"{where}: unknown field {unknown[0]!r}; expected {', '.join(fields)}")
-    missing = sorted(
-        name
-        for name, f in fields.items()
-        if name not in members and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    )
-    if missing:
-        raise RecordError(f"{where}: missing field {', '.join(missing)}")
+    hints, required = _fields(kind)
+    if not members.keys() <= hints.keys():
+        raise RecordError(f"{where}: unknown field {min(members.keys() - hints.keys())!r}; expected {', '.join(hints)}")
+    if not members.keys() >= required:
+        raise RecordError(f"{where}: missing field {', '.join(sorted(required - members.keys()))}")
     return kind(**{name: _build(hints[name], item, f"{where}: {name}") for name, item in members.items()})
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
-from pairlift import chunk, formats
-from pairlift.chunk import read_pair, take_rows
+from pairlift import formats
 from pairlift.errors import EmptyError, InputError, RowError, UsageError
 from pairlift.fields import check_columns, map_fields
 from pairlift.formats import STREAM, Columns, Format, Reader, Row, Writer
-from pairlift.inputs import Input, common_folder, shown_name
+from pairlift.inputs import Input, common_folder, cut_lots, describe_change, shown_name
+from pairlift.options import JobOptions
+from pairlift.rows import CHUNK_BYTES, RowStream, read_pair, take_rows
 from pairlift.scorer import Scorer
 from pairlift.storage import Stamp, is_remote, read_stamp
 
@@ -33,7 +34,7 @@ class Source:
         columns: The column of each field.
         writer: The writer of the output.
         found, written: The formats of the inputs and of the output.
-        fields: As the option `--fields`.
+        options: The job's options.
         taken: How many rows have been read.
     """
 
@@ -48,10 +49,14 @@ class Source:
     writer: Writer
     found: Format
     written: Format
-    fields: str | None
+    options: JobOptions
     taken: int = 0
     _passed_rows: int = 0
     _passed_bytes: int = 0
+    _first: Reader = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self._first = self.reader
 
     @property
     def name(self) -> str:
@@ -63,21 +68,31 @@ class Source:
         """The folder that all inputs are in, which their names in the rejects are without."""
         return common_folder([each.name for each in self.inputs])
 
-    def each(self) -> Iterator[tuple[str, Iterator[Row]]]:
-        """Yield for each input its name in the rejects and its rows, which are counted; what is left of them is not read.
+    def lots(self) -> Iterator[RowStream]:
+        """Yield the rows of each lot; all of one must be taken before the next.
 
         Raises:
-            InputError: It cannot be read, is not what it was when the job began, or has other columns than the first.
+            InputError: An input cannot be read, is not what it was when the job began, or has other columns than the first.
         """
-        folder, first = self.folder, self.reader
-        yield shown_name(self.name, folder), self._count(self.rows)
-        for before, each in itertools.pairwise(self.inputs):
-            self._passed_rows, self._passed_bytes = self.taken, self._passed_bytes + before.stamp.size
+        folder = self.folder
+        for lot in cut_lots(self.inputs):
+            begun: list[tuple[int, str]] = []
+            yield RowStream(self._read(lot, begun, folder), begun)
+
+    def _read(self, lot: Sequence[Input], begun: list[tuple[int, str]], folder: str) -> Iterator[Row]:
+        before = self.taken
+        for each in lot:
+            begun.append((self.taken - before, shown_name(each.name, folder)))
+            if each is self.inputs[0]:
+                yield from self._count(self.rows)
+                continue
+            self._passed_rows, self._passed_bytes = self.taken, self._passed_bytes + self.input.stamp.size
             with _open_other(each, self.found) as (file, reader):
+                self.input = each
                 if reader is not None:
-                    formats.check_alike(reader, first, each.name, self.inputs[0].name)
-                    self.input, self.file, self.reader = each, file, reader
-                    yield shown_name(each.name, folder), self._count(iter(reader))
+                    formats.check_alike(reader, self._first, each.name, self.inputs[0].name)
+                    self.file, self.reader = file, reader
+                    yield from self._count(iter(reader))
 
     def check_headers(self) -> None:
         """Hold files to the columns of the first before anything is done; of objects each would have to be fetched.
@@ -103,7 +118,8 @@ class Source:
         if self.reader.count is not None:
             rows, read = self._passed_rows + self.reader.count, self._passed_bytes + self.input.stamp.size
         else:
-            rows, read = self.taken, self._passed_bytes + self.file.tell()
+            here = self.input.stamp.size if self.file.closed else self.file.tell()
+            rows, read = self.taken, self._passed_bytes + here
         return max(self.taken, round(rows * self.size / max(1, read)))
 
 
@@ -130,11 +146,13 @@ def _open_other(each: Input, found: Format) -> Iterator[tuple[BinaryIO, Reader |
 def check_stamp(found: Stamp, expected: Input) -> None:
     """Hold what an input is known by now to what it was when the job began; an `InputError`."""
     if found != expected.stamp:
-        raise InputError(f"{expected.name}: changed while it was read; run again when it is complete")
+        raise InputError(
+            f"{expected.name}: changed while it was read ({describe_change(expected.stamp, found)}); run again when it is complete"
+        )
 
 
 def open_source(
-    scorer: Scorer, file: BinaryIO, inputs: tuple[Input, ...], found: Format, written: Format, fields: str | None
+    scorer: Scorer, file: BinaryIO, inputs: tuple[Input, ...], found: Format, written: Format, options: JobOptions
 ) -> Source:
     """Open the rows of the first input and decide what the output looks like.
 
@@ -144,7 +162,7 @@ def open_source(
         inputs: In order; each stamp was taken before anything was read.
         found: The inputs' format.
         written: The output's format.
-        fields: As the option `--fields`.
+        options: The job's options.
 
     Raises:
         UsageError: A column is missing, taken or stands twice.
@@ -152,7 +170,7 @@ def open_source(
     """
     name = inputs[0].name
     reader = formats.open_reader(file, name, found)
-    columns = map_fields(fields, scorer.bundle.manifest.fields)
+    columns = map_fields(options.fields, scorer.bundle.manifest.fields)
     added = ("prediction", *(f"p_{label}" for label in scorer.labels))
     rows, first, given, leaders = iter(reader), list[Row](), reader.columns, inputs[:1]
     if given is not None:
@@ -163,11 +181,11 @@ def open_source(
             raise UsageError(f"{name}: has a column {taken!r} already, which the scores need; rename it in the input")
     else:
         keyless = written.kind == ".jsonl"  # each object keeps its own keys, so the first good row tells enough
-        kept = _take_first(rows, keyless)
+        kept = _take_first(rows, keyless, options.chunk_rows)
         beyond = None if keyless else next(rows, None)
         looked = [(name, row) for row in kept]
         if not keyless and beyond is None:
-            ahead, leaders = _look_ahead(inputs, found, chunk.CHUNK_ROWS - len(kept))
+            ahead, leaders = _look_ahead(inputs, found, options.chunk_rows - len(kept))
             looked += ahead
         good = next(((at, row) for at, row in looked if row.error is None), None)
         if good:
@@ -178,22 +196,22 @@ def open_source(
             if not first and (beyond is not None or len(leaders) < len(inputs)):
                 raise InputError(
                     f"{name}: none of the first {len(looked)} rows can be scored ({looked[0][1].error or 'no texts'}), so the columns "
-                    "of the output are not known; mend the input, or write JSONL"
+                    "of the output are not known; fix the input, or write JSONL"
                 )
         rows = itertools.chain(kept, [] if beyond is None else [beyond], rows)
     writer = formats.make_writer(written, Columns(given=given, added=added), reader, first)
     return Source(
         inputs=inputs, leaders=leaders, size=sum(each.stamp.size for each in inputs), input=inputs[0], file=file,
-        reader=reader, rows=rows, columns=columns, writer=writer, found=found, written=written, fields=fields,
+        reader=reader, rows=rows, columns=columns, writer=writer, found=found, written=written, options=options,
     )  # fmt: skip
 
 
-def _take_first(rows: Iterator[Row], one_is_enough: bool) -> list[Row]:
+def _take_first(rows: Iterator[Row], one_is_enough: bool, most: int) -> list[Row]:
     if not one_is_enough:
-        return take_rows(rows, chunk.CHUNK_ROWS, chunk.CHUNK_BYTES)[0]
-    first, size = take_rows(rows, 1, chunk.CHUNK_BYTES)
-    while first and first[-1].error is not None and len(first) < chunk.CHUNK_ROWS and size < chunk.CHUNK_BYTES:
-        taken, more = take_rows(rows, 1, chunk.CHUNK_BYTES)
+        return take_rows(rows, most, CHUNK_BYTES)[0]
+    first, size = take_rows(rows, 1, CHUNK_BYTES)
+    while first and first[-1].error is not None and len(first) < most and size < CHUNK_BYTES:
+        taken, more = take_rows(rows, 1, CHUNK_BYTES)
         if not taken:
             break
         first, size = first + taken, size + more
@@ -206,10 +224,10 @@ def _look_ahead(inputs: tuple[Input, ...], found: Format, most: int) -> tuple[li
     """
     rows, size = list[tuple[str, Row]](), 0
     for i, each in enumerate(inputs[1:], 1):
-        if len(rows) >= most or size >= chunk.CHUNK_BYTES:
+        if len(rows) >= most or size >= CHUNK_BYTES:
             return rows, inputs[:i]
         with _open_other(each, found) as (_, reader):
-            taken, more = take_rows(iter(reader or ()), most - len(rows), chunk.CHUNK_BYTES - size)
+            taken, more = take_rows(iter(reader or ()), most - len(rows), CHUNK_BYTES - size)
             rows, size = rows + [(each.name, row) for row in taken], size + more
     return rows, inputs
 

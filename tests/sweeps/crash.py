@@ -22,7 +22,7 @@ from pathlib import Path
 
 from small import DONE, SUFFIXES, check_resume, check_whole, digests, make_input, run
 
-CALLS = ("write", "pwrite64", "fsync", "rename", "renameat2", "openat", "unlink", "unlinkat", "link", "linkat", "mkdir", "rmdir", "flock")  # fmt: skip
+CALLS = ("write", "pwrite64", "fsync", "rename", "renameat", "renameat2", "openat", "unlink", "unlinkat", "link", "linkat", "mkdir", "mkdirat", "rmdir", "flock")  # fmt: skip
 TRACE = ["strace", "-f", "-qq", "-e", f"trace={','.join(CALLS)}"]
 
 

@@ -26,12 +26,12 @@ from urllib.parse import quote_plus, unquote
 
 import pytest
 from bucket import Bucket, Proxy, serve_moto, serve_proxy
+from conftest import score_small
 from lambda_events import eventbridge_event, s3_event, s3_record
 from lambda_function import PYTHON, ROOT, Code, build_code, take_sources
 from lambda_queue import MessageQueue
 from lambda_runtime import Answer, LambdaRuntime
-from pairlift import Scorer, chunk
-from pairlift.job import score_file
+from pairlift import Scorer
 
 BUNDLE = ROOT / "tests/data/bundle"
 SUFFIXES = (".jsonl", ".csv", ".tsv.gz")
@@ -121,7 +121,7 @@ def score_here(scorer: Scorer, folder: Path, key: str, data: bytes) -> dict[str,
         source = Path(place, Path(key).name)
         output = Path(place, f"out{''.join(source.suffixes)}")
         source.write_bytes(data)
-        score_file(scorer, str(source), str(output))
+        score_small(scorer, source, output)
         found = {path.name.removeprefix(output.name): path.read_bytes() for path in Path(place).glob("out*")}
     return {ending: data for ending, data in found.items() if ending != ".manifest.json"}
 
@@ -178,7 +178,6 @@ def started(folder: Path) -> Iterator[tuple[int, Proxy, Containers]]:
     code = build_code(folder, BUNDLE, PYTHON) if PYTHON else take_sources(folder, BUNDLE)
     with serve_moto() as port, serve_proxy(port) as proxy, pytest.MonkeyPatch.context() as patch:
         patch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
-        patch.setattr(chunk, "CHUNK_ROWS", 16)
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # a part of an upload that is gone is a 500 of moto's
         containers = Containers(code, proxy)
         try:

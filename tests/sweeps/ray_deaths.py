@@ -23,11 +23,11 @@ from collections import Counter
 from pathlib import Path
 
 import ray
-from pairlift import Scorer, chunk
-from pairlift.job import score_file
+from pairlift import Scorer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from test_conformance import CHUNK, COMMAND, SMALL_BUNDLE, digests, write_pairs
+from conftest import SMALL_BUNDLE, score_small
+from test_conformance import COMMAND, MARK, digests, write_pairs
 
 ROWS = 4000  # 250 chunks
 SUFFIXES = (".csv", ".jsonl", ".jsonl.gz", ".tsv.zst", ".parquet")
@@ -42,7 +42,7 @@ def find_workers(session: str) -> list[int]:
         with contextlib.suppress(OSError):
             # A worker's title stands where its environment was; its log is in its session's folder.
             ours = path.name.isdecimal() and session in str((path / "fd/1").readlink())
-            if ours and (path / "cmdline").read_bytes().startswith(b"ray::MapWorker"):
+            if ours and (path / "cmdline").read_bytes().startswith(b"ray::RayWorker"):
                 found.append(int(path.name))
     return found
 
@@ -69,11 +69,13 @@ def kill_at_random(process: subprocess.Popen[bytes], session: str, chance: rando
 
 def read_parts(output: Path) -> dict[str, bytes]:
     """Return what lies in a directory of parts, one after the other, and its rejects."""
-    names = sorted(path.name for path in output.iterdir())
+    names = sorted(str(path.relative_to(output)) for path in output.rglob("*") if path.is_file())
     parts = [name for name in names if name.startswith("part-")]
-    assert set(names) - set(parts) == {"manifest.json", "rejects.jsonl"}, names
+    others = [name for name in names if name not in parts]
+    assert [MARK.sub("", name) for name in others] == ["_pairlift/manifest.json", "_pairlift/rejects.jsonl"], names
+    assert len({mark for name in names for mark in MARK.findall(name)}) == 1, names
     joined = b"".join((output / name).read_bytes() for name in parts)
-    return {"parts": joined, "rejects": (output / "rejects.jsonl").read_bytes()}
+    return {"parts": joined, "rejects": (output / others[1]).read_bytes()}
 
 
 def run_round(
@@ -86,7 +88,7 @@ def run_round(
     output, calm = folder / ("parts.jsonl" if whole else f"out{suffix}"), folder / "calm" / f"out{suffix}"
     calm.parent.mkdir()
     scorer = Scorer.open(SMALL_BUNDLE)
-    score_file(scorer, str(source), str(calm))
+    score_small(scorer, source, calm)
     scorer.close()
     options = ["--engine", "ray", "--workers", "2", "--quiet"]
     command = [
@@ -122,7 +124,6 @@ def run_round(
 
 def main(rounds: str = "30") -> None:
     """Run the rounds, and count."""
-    chunk.CHUNK_ROWS = CHUNK
     chance, counts = random.Random(0), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as temporary:
         os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}

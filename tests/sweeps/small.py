@@ -35,7 +35,7 @@ def run(
 
 
 def digests(output: Path) -> dict[str, str]:
-    """Return the digest of everything that is in the output's folder; of a manifest, without the figures of the last run."""
+    """Return the digest of everything that is in the output's folder; of a manifest, what each run has alike."""
     found = {}
     for path in output.parent.iterdir():
         if path.is_dir():
@@ -43,9 +43,14 @@ def digests(output: Path) -> dict[str, str]:
             continue
         data = path.read_bytes()
         if path.name.endswith(".manifest.json"):
-            data = json.dumps({k: v for k, v in json.loads(data).items() if k != "last_run"}).encode()
+            data = json.dumps({k: v for k, v in json.loads(data).items() if k not in ("last_run", "mark")}).encode()
         found[path.name] = hashlib.sha256(data).hexdigest()
     return found
+
+
+def find_receipts(output: Path) -> list[Path]:
+    """Return the receipts of the chunks that are done of a job that is not finished."""
+    return list(output.with_name(f"{output.name}.job").glob("*/*.json"))
 
 
 def check_whole(output: Path, expected: dict[str, str], where: str) -> bool:

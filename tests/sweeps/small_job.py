@@ -12,13 +12,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from pairlift import chunk, job
+from pairlift import job
 from pairlift.console import run_command
 from pairlift.counts import Counts
 from pairlift.job import score_file
+from pairlift.options import JobOptions
 from pairlift.scorer import Scorer
 
-CHUNK_ROWS = 8
+OPTIONS = JobOptions(chunk_rows=8)
 BUNDLE = Path(__file__).parent.parent / "data/bundle"
 
 
@@ -29,7 +30,7 @@ class StubScorer:
     variant = "fp32"
     threads = 1
     temperature = 1.0
-    bundle = SimpleNamespace(digest="0" * 64, manifest=SimpleNamespace(fields=("premise", "hypothesis")))
+    bundle = SimpleNamespace(path=BUNDLE, digest="0" * 64, manifest=SimpleNamespace(fields=("premise", "hypothesis")))
 
     def submit(self, pairs: list[tuple[str, str]]) -> Any:
         """Return logits made of the texts' checksums."""
@@ -40,7 +41,6 @@ class StubScorer:
 
 def main(kind: str, pairs: str, output: str) -> int:
     """Run the job, and return the exit code of the command."""
-    chunk.CHUNK_ROWS = CHUNK_ROWS
     if output.endswith(".parquet"):
         import pyarrow.parquet
 
@@ -49,7 +49,7 @@ def main(kind: str, pairs: str, output: str) -> int:
     scorer: Any = StubScorer() if kind == "stub" else Scorer.open(BUNDLE)
     if kind == "stub":
         job.replay = lambda scorer, rows: None  # type: ignore[assignment,return-value]
-    return run_command(lambda: 1 if score_file(scorer, pairs, output).totals.rejected else 0)
+    return run_command(lambda: 1 if score_file(scorer, pairs, output, OPTIONS).totals.rejected else 0)
 
 
 if __name__ == "__main__":

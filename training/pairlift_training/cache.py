@@ -11,7 +11,6 @@ import dataclasses
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from pairlift import record
 from pairlift.digest import FileDigest, digest_file
 from pairlift.errors import RecordError
+from pairlift.leftovers import held_directory, remove_leftovers
 
 ENTRY = "entry.json"
 
@@ -50,23 +50,18 @@ class Cache:
             return path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            stage = Path(tempfile.mkdtemp(prefix=f".{key[:16]}.", dir=path.parent))
+            remove_leftovers(path)
+            with held_directory(path) as stage:
+                fill(stage)
+                files = tuple(digest_file(stage, file) for file in sorted(stage.iterdir()))
+                (stage / ENTRY).write_bytes(record.dump(Entry(files=files)))
+                if path.exists():
+                    log.warning("%s: damaged; made again", path)
+                    shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(OSError):  # another process has just made it
+                    stage.rename(path)
         except OSError as error:
             log.warning("%s: the cache cannot be written (%s); going on without it", self._root, error.strerror)
-            return None
-        try:
-            fill(stage)
-            files = tuple(digest_file(stage, file) for file in sorted(stage.iterdir()))
-            (stage / ENTRY).write_bytes(record.dump(Entry(files=files)))
-            if path.exists():
-                log.warning("%s: damaged; made again", path)
-                shutil.rmtree(path, ignore_errors=True)
-            with contextlib.suppress(OSError):  # another process has just made it
-                stage.rename(path)
-        except OSError as error:
-            log.warning("%s: the cache cannot be written (%s); going on without it", self._root, error.strerror)
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
         return path if _is_whole(path) else None
 
     def arrays(self, kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:

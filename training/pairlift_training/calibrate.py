@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from pairlift import record
-from pairlift.staging import storage_errors, sync_directory, write_durably
+from pairlift.staging import replace_file, storage_errors
 from pairlift_training.card import format_card
 from pairlift_training.run import CARD, RUN, DataUse, read_run
 
@@ -25,12 +25,5 @@ def calibrate_run(path: Path, temperature: float, data: DataUse) -> None:
     """
     run = dataclasses.replace(read_run(path), temperature=temperature, calibrated_on=data)
     with storage_errors(path):
-        _replace(path / CARD, format_card(run).encode())
-        _replace(path / RUN, record.dump(run))
-        sync_directory(path)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    write_durably(temporary, lambda file: file.write(data))
-    temporary.replace(path)
+        replace_file(path / CARD, lambda file: file.write(format_card(run).encode()))
+        replace_file(path / RUN, lambda file: file.write(record.dump(run)))

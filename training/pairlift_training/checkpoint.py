@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from pairlift import record
 from pairlift.errors import ChangedError, RecordError
+from pairlift.staging import replace_file
 from pairlift_training.history import Point
-from pairlift_training.jobs import durable_file
 from pairlift_training.network import Arrays
 
 CHECKPOINT = "checkpoint.npz"
@@ -101,8 +101,7 @@ def best_path(folder: Path, epoch: int) -> Path:
 
 
 def _write(path: Path, arrays: Arrays) -> None:
-    with durable_file(path) as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    replace_file(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
 def _read(path: Path) -> Arrays:

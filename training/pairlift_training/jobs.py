@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from pairlift import record
 from pairlift.errors import ChangedError, RecordError
-from pairlift.lock import LOCK, clear_directory, locked_directory, remove_directory
-from pairlift.staging import storage_errors, sync_directory
+from pairlift.staging import replace_file, storage_errors
+from pairlift_training.lock import LOCK, clear_directory, locked_directory, remove_directory
 from pairlift_training.recipe import Recipe
 
 JOB = "job.json"
-OWN_NAMES = re.compile(r"job\.json|checkpoint\.npz|best-\d+\.npz|\w[\w.-]*\.tmp")
+OWN_NAMES = re.compile(r"job\.json|checkpoint\.npz|best-\d+\.npz|\w[\w.-]*\.tmp|\.[\w.-]+\.partial")
+UNFINISHED = (".*.partial", "*.tmp")  # of a write that was broken off; the second by an earlier version
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,24 +84,12 @@ def remove_job(path: Path) -> None:
     remove_directory(path, OWN_NAMES, JOB)
 
 
-@contextlib.contextmanager
-def durable_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that takes its name, and is on the disk, when the block ends well."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_directory(path.parent)
-
-
 def _check(path: Path, identity: Identity) -> None:
-    for file in path.glob("*.tmp"):
-        file.unlink()
+    for pattern in UNFINISHED:
+        for file in path.glob(pattern):
+            file.unlink()
     if _holds_nothing(path):
-        with durable_file(path / JOB) as opened:
-            opened.write(record.dump(identity))
+        replace_file(path / JOB, lambda file: file.write(record.dump(identity)))
         return
     try:
         began = record.load(Identity, (path / JOB).read_bytes(), str(path / JOB))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pairlift.child import ChildError, run_child, serve_parent
 from pairlift.encoder import Pair
-from pairlift.errors import InputError, PairliftError, UsageError, missing_extra
+from pairlift.errors import InputError, UsageError, missing_extra
 from pairlift_training.cache import Cache
 
 ROWS = "rows.jsonl"
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,17 @@ class Found:
 
     names: tuple[str, ...]
     rows: Iterator[tuple[Pair, int]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the reader is asked for: a split of a data set, the features of its two texts, and the file for its rows."""
+
+    format: int = 1
+    name: str
+    split: str
+    fields: tuple[str, ...]
+    output: str
 
 
 def read_tfds(name: str, split: str, fields: tuple[str, ...], cache: Cache | None) -> Found:
@@ -46,7 +58,7 @@ def read_tfds(name: str, split: str, fields: tuple[str, ...], cache: Cache | Non
     """
 
     def fill(folder: Path) -> None:
-        _run_reader(name, split, fields, folder / ROWS)
+        _run_reader(Wanted(name=name, split=split, fields=fields, output=str(folder / ROWS)))
 
     key = _identify(name, split, fields)
     entry = cache.entry("tfds", key, fill) if cache is not None and key is not None else None
@@ -93,14 +105,11 @@ def _identify(name: str, split: str, fields: tuple[str, ...]) -> str | None:
     return digest.hexdigest()
 
 
-def _run_reader(name: str, split: str, fields: tuple[str, ...], output: Path) -> None:
-    command = [sys.executable, "-m", "pairlift_training.tfds", name, split, str(output), *fields]
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, stdout=subprocess.PIPE, env={**os.environ, **quiet}, text=True, check=False)
-    if done.returncode:
-        lines = done.stdout.strip().splitlines()  # the last is ours, what is before is TensorFlow's
-        message = lines[-1] if lines else f"tfds:{name}[{split}]: the reader ended with code {done.returncode}"
-        raise (UsageError if done.returncode == UsageError.exit_code else InputError)(message)
+def _run_reader(wanted: Wanted) -> None:
+    try:
+        run_child("pairlift_training.tfds", wanted, f"tfds:{wanted.name}[{wanted.split}]: the reader", QUIET)
+    except ChildError as error:
+        raise InputError(str(error)) from error
 
 
 def _parse(data: bytes) -> Found:
@@ -114,18 +123,14 @@ def _parse(data: bytes) -> Found:
     return Found(names=tuple(orjson.loads(head)), rows=rows())
 
 
-def _main(name: str, split: str, output: str, *fields: str) -> int:
-    try:
-        found: Any = load(name, split, fields)
-        with Path(output).open("wb") as file:
-            file.write(orjson.dumps(found.names) + b"\n")
-            for (first, second), label in found.rows:
-                file.write(orjson.dumps((first, second, label)) + b"\n")
-    except PairliftError as error:
-        sys.stdout.write("\n" + " ".join(str(error).split()) + "\n")
-        return error.exit_code
-    return 0
+def _write_rows(wanted: Wanted) -> str:
+    found: Any = load(wanted.name, wanted.split, wanted.fields)
+    with Path(wanted.output).open("wb") as file:
+        file.write(orjson.dumps(found.names) + b"\n")
+        for (first, second), label in found.rows:
+            file.write(orjson.dumps((first, second, label)) + b"\n")
+    return ""
 
 
 if __name__ == "__main__":
-    sys.exit(_main(*sys.argv[1:]))
+    sys.exit(serve_parent(Wanted, _write_rows))

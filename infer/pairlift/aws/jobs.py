@@ -15,6 +15,7 @@ from pairlift.aws.settings import Settings
 from pairlift.aws.shape import check_keys, member, quote
 from pairlift.counts import Tally
 from pairlift.errors import RecordError, UsageError
+from pairlift.options import JobOptions
 from pairlift.plan import Descriptor
 from pairlift.record import load
 from pairlift.rejects import parse_most_rejects
@@ -84,13 +85,15 @@ def _read_chunk(value: Mapping[str, Any], where: str) -> Descriptor:
         chunk = load(Descriptor, orjson.dumps(value["chunk"]), where)
     except (RecordError, TypeError) as error:  # TypeError: what JSON of 64 bits and UTF-8 cannot hold
         raise UsageError(f"{' '.join(str(error).split())[:300]}; expected a line of: pairlift plan INPUT") from None
-    place = chunk.place
+    if len(chunk.spans) != 1:
+        raise UsageError(f"{where}: has {len(chunk.spans)} spans, expected a line of: pairlift plan {value['input']}")
+    span, place = chunk.spans[0], chunk.spans[0].place
     numbers = (
-        place.row, place.line or 0, place.start or 0, place.member, place.skip, chunk.end or 0, chunk.rows - 1, chunk.first,
+        place.row, place.line or 0, place.start or 0, place.member, place.skip, span.end or 0, span.rows - 1, chunk.row, chunk.lot,
     )  # fmt: skip
-    if chunk.input != value["input"] or not chunk.stamp.etag or min(numbers) < 0:
+    if span.input != value["input"] or not span.stamp.etag or min(numbers) < 0:
         raise UsageError(
-            f"{where}: is of {quote(chunk.input)} with {chunk.rows} rows from {place.row}, expected a line of: "
+            f"{where}: is of {quote(span.input)} with {span.rows} rows from {place.row}, expected a line of: "
             f"pairlift plan {value['input']}"
         )
     return chunk
@@ -137,26 +140,29 @@ def run_job(scorer: Scorer, job: ObjectJob, settings: Settings, deadline: Deadli
         scorer,
         job.input,
         job.output,
-        fields=job.fields if job.fields is not None else settings.fields,
+        dataclasses.replace(
+            _options_of(job, settings), most_rejects=None if most is None else parse_most_rejects(most)
+        ),
         progress=deadline.note,
-        most_rejects=None if most is None else parse_most_rejects(most),
-        raw=job.raw,
-        quoting=job.quoting,
         may_go_on=deadline.may_go_on,
     )
 
 
+def _options_of(job: ObjectJob, settings: Settings) -> JobOptions:
+    fields = job.fields if job.fields is not None else settings.fields
+    return JobOptions(fields=fields, quoting=job.quoting, raw=job.raw)
+
+
 def _run_chunk(scorer: Scorer, job: ObjectJob, chunk: Descriptor, settings: Settings) -> Outcome:
     """Do one chunk; it is finished when the whole output is."""
-    from pairlift.local_engine import measure_run
     from pairlift.outcome import Outcome
+    from pairlift.terms import measure_run
     from pairlift.worker import run_descriptor
 
     started = time.monotonic()
-    fields = job.fields if job.fields is not None else settings.fields
-    entries = run_descriptor(scorer, chunk, job.output, fields, job.raw, job.quoting)
-    totals = sum((entry.tally for entry in entries), Tally())
-    return Outcome(totals=totals, last_run=measure_run(scorer.threads, 0, totals.rows, started), finished=not entries)
+    receipts = run_descriptor(scorer, chunk, job.output, _options_of(job, settings))
+    totals = sum((receipt.tally for receipt in receipts), Tally())
+    return Outcome(totals=totals, last_run=measure_run(scorer.threads, 0, totals.rows, started), finished=not receipts)
 
 
 def describe_job(job: ObjectJob, outcome: Outcome) -> dict[str, Any]:

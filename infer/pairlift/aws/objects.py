@@ -11,15 +11,13 @@ from pairlift.aws.shape import quote
 from pairlift.errors import UsageError
 from pairlift.formats import DELIMITERS, PARQUET, format_of
 from pairlift.formats.compression import SUFFIXES
+from pairlift.names import is_made
 from pairlift.storage.url import S3Url
 
 _COMPRESSED = "|".join(map(re.escape, SUFFIXES))
 _TEXT = "|".join(map(re.escape, (*DELIMITERS, ".jsonl")))
 _ENDING = re.compile(rf"(({_TEXT})({_COMPRESSED})?|{re.escape(PARQUET)})\Z", re.IGNORECASE | re.ASCII)
 MARK = ".scores"  # before the extensions of an output that stands beside its input
-BESIDE_OUTPUTS = (".manifest.json", ".rejects.jsonl")
-JOURNALS = ".job"  # the end of a folder's name,
-PREFIX_JOURNALS = "_job"  # or all of it, under a prefix of parts
 
 
 def explain_ignored(found: StoredObject, settings: Settings) -> str | None:
@@ -30,7 +28,7 @@ def explain_ignored(found: StoredObject, settings: Settings) -> str | None:
     Raises:
         UsageError: Outputs would stand in the place of inputs.
     """
-    *folders, name = found.key.split("/")
+    name = found.key.rpartition("/")[2]
     if not name:
         return "a folder"
     if settings.output is not None and found.url.startswith(settings.output):
@@ -40,10 +38,10 @@ def explain_ignored(found: StoredObject, settings: Settings) -> str | None:
                 "stand in its place; expected another bucket, or a prefix"
             )
         return "under PAIRLIFT_OUTPUT"
-    if any(folder.endswith(JOURNALS) or folder == PREFIX_JOURNALS for folder in folders):
-        return "a job's journal"
+    if is_made(found.key):
+        return "made by a job"
     ending = _ENDING.search(name)
-    if name.endswith(BESIDE_OUTPUTS) or (ending and name[: ending.start()].endswith(MARK)):
+    if ending and name[: ending.start()].endswith(MARK):
         return "an output"
     return None
 
@@ -55,11 +53,11 @@ def explain_marked(found: StoredObject) -> str | None:
         UsageError: No name of an object.
         StorageError: It is not known what it is.
     """
-    from pairlift.storage.store import BucketStore
+    from pairlift.storage.bucket import BucketStore
 
     check_url(found.url, "the object")
     there = BucketStore(S3Url(bucket=found.bucket, key="")).look(found.key)
-    return "made by a job" if there is not None and there.job else None
+    return "made by a job" if there is not None and there.mark else None
 
 
 def make_job(found: StoredObject, settings: Settings) -> ObjectJob:

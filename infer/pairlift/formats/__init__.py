@@ -15,6 +15,7 @@ from typing import BinaryIO
 from pairlift.errors import InputError, UsageError
 from pairlift.formats.compression import SUFFIXES, check_compression, open_decompressed
 from pairlift.formats.delimited import DelimitedReader, DelimitedWriter
+from pairlift.formats.failures import FAILURES, explain_failure
 from pairlift.formats.jsonl import JsonlReader, JsonlWriter
 from pairlift.formats.lines import LineReader
 from pairlift.formats.row import Columns, Place, Reader, Row, Writer
@@ -165,14 +166,21 @@ def check_alike(reader: Reader, first: Reader, source: str, first_source: str) -
 
 
 def reopen(file: BinaryIO, found: Format, source: str, place: Place) -> BinaryIO:
-    """Return what an open file holds from a place on, uncompressed."""
-    if not found.compression:
-        file.seek(place.start or 0)
-        return file
-    file.seek(place.member)
-    stream, left = open_decompressed(file, found.compression, source), place.skip
-    while left and (passed := len(stream.read(min(left, SKIP_BYTES)))):
-        left -= passed
+    """Return what an open file holds from a place on, uncompressed.
+
+    Raises:
+        InputError: It cannot be read up to there.
+    """
+    try:
+        if not found.compression:
+            file.seek(place.start or 0)
+            return file
+        file.seek(place.member)
+        stream, left = open_decompressed(file, found.compression, source), place.skip
+        while left and (passed := len(stream.read(min(left, SKIP_BYTES)))):
+            left -= passed
+    except FAILURES as error:
+        raise explain_failure(error, source, f"before line {place.line}") from error
     return stream
 
 

@@ -18,9 +18,10 @@ from typing import Any, BinaryIO
 from pairlift.errors import EmptyError, InputError, RowError, UsageError
 from pairlift.formats.json_text import dump_json, read_members
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
-from pairlift.formats.row import Columns, Place, Row, Span, check_keys, find_repeated
+from pairlift.formats.row import Columns, Place, Row, Span, check_keys, find_repeated, make_span
 from pairlift.formats.text import TextWriter
 
+LINE_END = b"\r\n"
 FIELD_LIMIT = sys.maxsize >> 32  # csv's own limit is 131,072 characters; lines are bounded already
 
 
@@ -58,8 +59,16 @@ class DelimitedReader:
         self._number = place.row
 
     def spans(self) -> Iterator[Row | Span]:
-        """Yield the rows; where one ends is known when it is read."""
-        return iter(self)
+        """Yield where the rows begin and end; only a line with an odd number of quotes, which may be open, has to be read."""
+        width, quoted = len(self.columns or ()), self._quoted
+        for line, start, end, data in self._lines.scan():
+            if quoted and b'"' in data:
+                if data.count(b'"') % 2 and len(data) == end - start:
+                    end = self._read_record(Line(line, start, end, data), width).end or end
+            elif data[:1] in LINE_END and width > 1 and len(data) == end - start and not data.strip(LINE_END):
+                continue
+            yield make_span((self._number, line, start, end, ""))
+            self._number += 1
 
     def check_texts(self, columns: Iterable[str]) -> None:
         """Accept any: the columns have no types."""
@@ -67,7 +76,7 @@ class DelimitedReader:
     def __iter__(self) -> Iterator[Row]:
         columns = self.columns or ()
         while (line := self._lines.next()) is not None:
-            if line.whole and not line.data.strip(b"\r\n") and len(columns) > 1:
+            if line.whole and not line.data.strip(LINE_END) and len(columns) > 1:
                 continue
             yield self._read_record(line, len(columns), self._number)
             self._number += 1

@@ -12,7 +12,7 @@ import orjson
 from pairlift.errors import EmptyError, InputError, RowError
 from pairlift.formats.json_text import dump_json
 from pairlift.formats.lines import MAX_LINE, Line, LineReader
-from pairlift.formats.row import Columns, Place, Row, Span, find_repeated
+from pairlift.formats.row import Columns, Place, Row, Span, find_repeated, make_span
 from pairlift.formats.text import TextWriter
 
 _KEY = re.compile(rb'"\s*:')  # every key ends so, and now and then something inside a string
@@ -53,8 +53,8 @@ class JsonlReader:
     def spans(self) -> Iterator[Row | Span]:
         """Yield where the rows begin and end."""
         for line, start, end, data in self._lines.scan():
-            if data.strip(b" \t\r\n") or len(data) < end - start:
-                yield Span(self._number, line, start, end)
+            if data[:1] > b" " or data.strip(b" \t\r\n") or len(data) < end - start:
+                yield make_span((self._number, line, start, end, ""))
                 self._number += 1
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from pairlift.errors import InputError
+from pairlift.formats.failures import FAILURES, explain_failure
 from pairlift.formats.row import Place
 
 MAX_LINE = 1 << 20  # bytes; a longer line is a row with an error, and is never held whole
@@ -48,7 +48,7 @@ class LineReader:
     """Reads lines one by one, and takes some back.
 
     Raises:
-        InputError: The file is not UTF-8 by its first bytes, or is compressed and damaged.
+        InputError: The file is not UTF-8 by its first bytes, is compressed and damaged, or cannot be read.
     """
 
     def __init__(self, file: BinaryIO, source: str) -> None:
@@ -56,7 +56,6 @@ class LineReader:
         self._source = source
         self._number = 0
         self._offset = 0
-        self._size = 0
         self._returned: deque[Line] = deque()
         first = self._read()
         if first is not None:
@@ -85,40 +84,49 @@ class LineReader:
         self._returned.extendleft(reversed(lines))
 
     def scan(self) -> Iterator[tuple[int, int, int, bytes]]:
-        """Yield the lines as they are in `Line`, which takes longer to make: number, start, end and data."""
-        while self._returned:
-            line = self._returned.popleft()
-            yield line.number, line.start, line.end, line.data
-        while data := self._read_data():
-            start, self._offset = self._offset, self._offset + self._size
-            self._number += 1
-            yield self._number, start, self._offset, data
+        """Yield the lines as they are in `Line`, which takes longer to make: number, start, end and data.
+
+        Lines may be taken one by one between them, and given back.
+        """
+        while True:
+            if self._returned:
+                line = self._returned.popleft()
+                yield line.number, line.start, line.end, line.data
+                continue
+            try:
+                data = self._file.readline(MAX_LINE)
+                size = len(data)
+                if size == MAX_LINE:
+                    size += self._pass_rest(data)
+            except FAILURES as error:
+                raise self._explain(error) from error
+            if not data:
+                return
+            start = self._offset
+            self._offset = end = start + size
+            self._number = number = self._number + 1
+            yield number, start, end, data
 
     def _read(self) -> Line | None:
-        data = self._read_data()
+        try:
+            data = self._file.readline(MAX_LINE)
+            size = len(data) + self._pass_rest(data)
+        except FAILURES as error:
+            raise self._explain(error) from error
         if not data:
             return None
         self._number += 1
-        line = Line(self._number, self._offset, self._offset + self._size, data)
+        line = Line(self._number, self._offset, self._offset + size, data)
         self._offset = line.end
         return line
 
-    def _read_data(self) -> bytes:
-        """Return the next line, up to the bound; its whole size is then in `_size`."""
-        try:
+    def _pass_rest(self, data: bytes) -> int:
+        """Read to the end of a line that begins so, and return how many bytes of it are passed over."""
+        passed = 0
+        while len(data) == MAX_LINE and not data.endswith(b"\n"):
             data = self._file.readline(MAX_LINE)
-            self._size = len(data)
-            rest = data
-            while len(rest) == MAX_LINE and not rest.endswith(b"\n"):
-                rest = self._file.readline(MAX_LINE)
-                self._size += len(rest)
-        except (EOFError, zlib.error) as error:
-            raise InputError(
-                f"{self._source}: cut off or damaged after line {self._number} ({error}); copy the file again"
-            ) from error
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise InputError(
-                f"{self._source}: cannot be read after line {self._number} ({reason})", passing=error.errno is not None
-            ) from error
-        return data
+            passed += len(data)
+        return passed
+
+    def _explain(self, error: Exception) -> InputError:
+        return explain_failure(error, self._source, f"after line {self._number}")

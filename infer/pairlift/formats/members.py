@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import bisect
 import io
+import sys
 import zlib
 from typing import Any, BinaryIO
 
-from pairlift.formats.compression import import_zstd
+from pairlift.errors import UsageError
 
 READ = 1 << 18
 GZIP = 31  # zlib's number for a gzip header
@@ -25,6 +26,7 @@ class MemberStream(io.RawIOBase):
         self._data = b""
         self._read = self._made = 0
         self._member: Any = None
+        self._dry = False  # whether the member gave nothing when it was asked last
 
     def readable(self) -> bool:
         """Return that it is."""
@@ -53,18 +55,20 @@ class MemberStream(io.RawIOBase):
         del self._begun[:at], self._members[:at]
         return self._members[0], start - self._begun[0]
 
-    def _fill(self) -> None:
+    def _fill(self) -> bool:
+        """Read on, and return whether anything came: an empty read is the end of the file, and nothing else is."""
         self._data = self._file.read(READ)
         self._read += len(self._data)
+        return bool(self._data)
 
     def _begin(self) -> bool:
-        """Begin a member, and return whether there is one; padding after the last is passed over."""
+        """Begin a member, and return whether there is one; padding after the last of gzip is passed over."""
         while True:
-            self._data = self._data.lstrip(b"\0")
+            if self._begun and self._zstd is None:
+                self._data = self._data.lstrip(b"\0")
             if self._data:
                 break
-            self._fill()
-            if not self._data:
+            if not self._fill():
                 return False
         self._member = self._zstd.ZstdDecompressor() if self._zstd else zlib.decompressobj(GZIP)
         self._begun.append(self._made)
@@ -73,18 +77,35 @@ class MemberStream(io.RawIOBase):
 
     def _decompress(self, most: int) -> bytes:
         """Return some bytes of the member, perhaps none."""
-        member = self._member
-        if not self._data and (self._zstd is None or member.needs_input):
-            self._fill()
-        fed = self._data
+        member, ended = self._member, False
+        # A decompressor may still hold output, or input, of what it was given before; then there may be no need to read.
+        if not self._data and (self._zstd is None or self._dry or member.needs_input):
+            ended = not self._fill()
         try:
-            piece: bytes = member.decompress(fed, most)
+            piece: bytes = member.decompress(self._data, most)
         except self._damage as error:
             raise EOFError(str(error)) from error
+        self._dry = not piece
         if member.eof:
             self._data, self._member = member.unused_data, None
+        elif ended and not piece:
+            raise EOFError("the file ends in the middle of it")
         else:
             self._data = b"" if self._zstd else member.unconsumed_tail
-            if not piece and not fed and (self._zstd is None or member.needs_input):
-                raise EOFError("the file ends in the middle of it")
         return piece
+
+
+def import_zstd(path: str) -> Any:
+    """Return the module of zstd.
+
+    Raises:
+        UsageError: The extra is not installed.
+    """
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+    except ModuleNotFoundError:
+        raise UsageError(f'{path}: zstd needs: pip install "pairlift[zstd]"') from None
+    return zstd

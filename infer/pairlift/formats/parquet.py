@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from pairlift.errors import InputError, RowError, UsageError, first_line
+from pairlift.formats.failures import WatchedFile
 from pairlift.formats.json_text import show_json
 from pairlift.formats.lines import MAX_LINE
 from pairlift.formats.row import Place, Row, find_repeated
@@ -41,15 +42,17 @@ class ParquetReader:
         self._arrow = import_arrow(source)
         self._source = source
         self._damage = (OSError, ValueError, OverflowError, self._arrow.ArrowException)
+        self._below = WatchedFile(file)
         try:
             self._file = self._arrow.parquet.ParquetFile(
-                file,
+                self._below,
                 buffer_size=READ_BYTES,
                 pre_buffer=False,
                 page_checksum_verification=True,
                 coerce_int96_timestamp_unit="us",  # as nanoseconds, times before 1678 and after 2261 come out as others
             )
         except self._damage as error:
+            self._below.check(source, "after row 0")
             raise InputError(
                 f"{source}: is not a Parquet file, or is cut off ({first_line(error)}); copy it again"
             ) from error
@@ -100,6 +103,7 @@ class ParquetReader:
                     continue
                 rows = self._read_batch(batch, number)
             except self._damage as error:
+                self._below.check(self._source, f"after row {number}")
                 known = isinstance(error, self._arrow.ArrowNotImplementedError)
                 what = "holds what pyarrow cannot read" if known else "damaged"
                 advice = "write it otherwise" if known else "copy it again"

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, cast
 
 from pairlift.errors import InputError
 from pairlift.storage import Stamp
-from pairlift.storage.s3 import ABSENT, ATTEMPTS, TAKEN, client, code_of, explain
+from pairlift.storage.s3 import ABSENT, ATTEMPTS, TAKEN, client, code_of, explain, is_passing
 from pairlift.storage.url import S3Url, parse_url
 
 BLOCK = 8 << 20  # bytes asked for at once: a request costs some 20 ms and a fraction of a cent, whatever its size
@@ -45,7 +45,7 @@ class ObjectFile(io.RawIOBase):
         except self._failures as error:
             if code_of(error) in ABSENT:
                 raise InputError(f"{url}: no such object; expected a file of pairs") from error
-            raise InputError(f"{url}: {explain(error)}") from error
+            raise InputError(f"{url}: {explain(error)}", passing=is_passing(error)) from error
         self.stamp = Stamp(size=int(head["ContentLength"]), etag=str(head["ETag"]))
         self._place = 0
         self._block, self._begin = b"", 0

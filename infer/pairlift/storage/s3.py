@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pairlift.errors import PairliftError, StorageError, UsageError
+from pairlift.storage.url import S3Url
 
 # Five tries after the first, each waiting longer: a bucket that throttles is waited for some seconds, not for ever.
 ATTEMPTS = 6
@@ -23,15 +24,31 @@ ABSENT = ("NoSuchKey", "404", "NotFound")
 TAKEN = ("PreconditionFailed", "412")
 LOST_UPLOAD = ("NoSuchUpload",)
 IN_FLIGHT = ("ConditionalRequestConflict", "409", "OperationAborted")
+# Errors that pass by themselves although their status, 400 mostly, does not say so.
+PASSING = (
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestLimitExceeded",
+    "TooManyRequests",
+    "TooManyRequestsException",
+    "BandwidthLimitExceeded",
+)
 ADVICE = {
-    "NoSuchBucket": "no such bucket; make it, or mend the name",
+    "NoSuchBucket": "no such bucket; make it, or fix the name",
     "AccessDenied": "access denied; give this role s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket there",
     "403": "access denied; give this role s3:GetObject and s3:ListBucket there",
-    "InvalidAccessKeyId": "the access key is not known there; mend the credentials",
-    "SignatureDoesNotMatch": "the secret key is wrong; mend the credentials",
+    "InvalidAccessKeyId": "the access key is not known there; fix the credentials",
+    "SignatureDoesNotMatch": "the secret key is wrong; fix the credentials",
     "ExpiredToken": "the credentials have expired; renew them, then run the same command again",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong; set it, then run the same command again",
     "PermanentRedirect": "the bucket is in another region; set AWS_REGION",
-}
+} | dict.fromkeys(IN_FLIGHT, "another process is writing it at this moment; run the same command again")
 _making = threading.Lock()
 
 
@@ -64,13 +81,36 @@ def _client() -> Any:
     try:
         return boto3.session.Session().client("s3", config=Config(**options))
     except (BotoCoreError, ValueError) as error:
-        raise UsageError(f"s3://: {error}; mend the AWS configuration") from error
+        raise UsageError(f"s3://: {error}; fix the AWS configuration") from error
+
+
+def answer_of(error: Exception) -> dict[str, Any]:
+    """Return what S3 said of an error: `Code` and `Message` mostly; empty when it gave no answer."""
+    response = getattr(error, "response", None)
+    return dict(response.get("Error", {})) if isinstance(response, dict) else {}
 
 
 def code_of(error: Exception) -> str:
     """Return the code that S3 gave, or nothing when it gave no answer."""
+    return str(answer_of(error).get("Code", ""))
+
+
+def status_of(error: Exception) -> int:
+    """Return the HTTP status of S3's answer, or 0 when it gave none."""
     response = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) if isinstance(response, dict) else 0
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the same request may succeed another time, with nothing else changed."""
+    from botocore.exceptions import ConnectionError as NoConnectionError
+    from botocore.exceptions import HTTPClientError, IncompleteReadError, SSLError
+
+    code, status = code_of(error), status_of(error)
+    if code or status:
+        return code in (*PASSING, *IN_FLIGHT) or status in (408, 429) or (status >= 500 and status != 501)
+    on_the_way = (NoConnectionError, HTTPClientError, IncompleteReadError, OSError)
+    return isinstance(error, on_the_way) and not isinstance(error, SSLError)
 
 
 def explain(error: Exception) -> str:
@@ -81,7 +121,11 @@ def explain(error: Exception) -> str:
     text = " ".join(str(error).split())[:200]
     if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
         return f"{text[0].lower()}{text[1:]}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-    return f"{text}; try again later: run the same command again"
+    if is_passing(error):
+        return f"{text}; try again later: run the same command again"
+    if code or status_of(error):
+        return f"{text}; this would be refused again: docs/stores.md says what a store must be able to do"
+    return f"{text}; fix the AWS configuration"
 
 
 @contextlib.contextmanager
@@ -93,3 +137,26 @@ def s3_errors(url: object, kind: type[PairliftError] = StorageError) -> Iterator
         yield
     except (ClientError, BotoCoreError) as error:
         raise kind(f"{url}: {explain(error)}") from error
+
+
+def ask(request: str, url: S3Url) -> dict[str, Any] | None:
+    """Return S3's answer to a request for an object, `head_object` or `get_object`; None if there is no such object.
+
+    Raises:
+        StorageError: It cannot be had.
+    """
+    from botocore.exceptions import ClientError
+
+    with s3_errors(url):
+        try:
+            answer: dict[str, Any] = getattr(client(), request)(Bucket=url.bucket, Key=url.key)
+        except ClientError as error:
+            if code_of(error) in ABSENT:
+                return None
+            raise
+    return answer
+
+
+def read_marks(answer: dict[str, Any]) -> dict[str, str]:
+    """Return an object's metadata; some servers write the names of an answer's headers with capitals."""
+    return {name.lower(): value for name, value in answer.get("Metadata", {}).items()}

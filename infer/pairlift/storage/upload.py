@@ -1,4 +1,4 @@
-"""An object written as a file: in parts, and there only when it is complete, and only where there was none."""
+"""An object written as a file: in parts, and there only when it is complete."""
 
 from __future__ import annotations
 
@@ -7,46 +7,12 @@ import hashlib
 import io
 from typing import Any
 
-from pairlift.errors import StorageError
-from pairlift.storage.s3 import IN_FLIGHT, LOST_UPLOAD, TAKEN, client, code_of, explain, s3_errors
+from pairlift.storage.conditional import Conditional, put, settle
+from pairlift.storage.s3 import client, s3_errors
 from pairlift.storage.url import S3Url
 
 PART = 8 << 20  # bytes; S3 asks for 5 MiB at least, and counts to 10,000: the parts grow, so that 2 TB fit
 GROW_AFTER = 1000  # parts of one size
-JOB = "pairlift-job"  # metadata: the job that an object is of
-SHA256 = "pairlift-sha256"
-TRIES = 5
-NEW = {"IfNoneMatch": "*"}  # the condition that there is no such object yet
-
-
-def put(url: S3Url, data: bytes, marks: dict[str, str], condition: dict[str, str]) -> bool:
-    """Write an object, if a condition holds; return whether it was written.
-
-    Raises:
-        StorageError: It cannot be written.
-    """
-    return _conditionally(
-        url, lambda: client().put_object(Bucket=url.bucket, Key=url.key, Body=data, Metadata=marks, **condition)
-    )
-
-
-def _conditionally(url: S3Url, request: Any) -> bool:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    error: Exception | None = None
-    for _ in range(TRIES):
-        try:
-            request()
-        except (ClientError, BotoCoreError) as failure:
-            error = failure
-            if code_of(failure) in (*TAKEN, *LOST_UPLOAD):  # or it was written, and the answer went astray
-                return False
-            if code_of(failure) not in IN_FLIGHT:  # another writer is at it, and either of the two will have won
-                break
-        else:
-            return True
-    assert error is not None
-    raise StorageError(f"{url}: {explain(error)}") from error
 
 
 class Upload(io.RawIOBase):
@@ -56,16 +22,13 @@ class Upload(io.RawIOBase):
         size: Bytes so far.
     """
 
-    def __init__(self, url: S3Url, marks: dict[str, str], over: bool = False) -> None:
+    def __init__(self, terms: Conditional) -> None:
         """Begin with nothing.
 
         Args:
-            url: The object.
-            marks: Its metadata.
-            over: Whether it may be written over one that is there.
+            terms: The object, its marks, and on what condition it is made.
         """
-        self._url, self._marks = url, marks
-        self._condition = {} if over else NEW
+        self._terms = terms
         self._client = client()
         self._buffer = bytearray()
         self._digest = hashlib.sha256()
@@ -103,25 +66,25 @@ class Upload(io.RawIOBase):
         """Of what has been written."""
         return self._digest.hexdigest()
 
-    def finish(self) -> bool:
-        """Give the object its name, if there is none of that name; return whether it has been given.
+    def finish(self) -> str | None:
+        """Give the object its name; return its ETag, or None if what is there is not what was expected.
 
         Raises:
             StorageError: It cannot be.
         """
         if self._id is None:
-            return put(self._url, bytes(self._buffer), self._marks | {SHA256: self.sha256}, self._condition)
+            return put(self._terms, bytes(self._buffer), self.sha256)
         if self._buffer:
             self._send(bytes(self._buffer))
-        done = _conditionally(self._url, self._complete)
-        if done:
+        version = settle(self._terms, self._complete)
+        if version is not None:
             self._id = None
-        return done
+        return version
 
     def abort(self) -> None:
         """Have S3 forget the parts."""
         if self._id is not None:
-            abort_upload(self._url, self._id)
+            abort_upload(self._terms.url, self._id)
         self._id = None
         self._buffer.clear()
 
@@ -130,23 +93,21 @@ class Upload(io.RawIOBase):
         return PART << (len(self._parts) // GROW_AFTER)
 
     def _send(self, data: bytes) -> None:
-        where = {"Bucket": self._url.bucket, "Key": self._url.key}
-        with s3_errors(self._url):
+        where = self._terms.where
+        with s3_errors(self._terms.url):
             if self._id is None:
-                self._id = str(self._client.create_multipart_upload(**where, Metadata=self._marks)["UploadId"])
+                begun = self._client.create_multipart_upload(**where, Metadata=self._terms.marks)
+                self._id = str(begun["UploadId"])
             number = len(self._parts) + 1
             answer = self._client.upload_part(**where, UploadId=self._id, PartNumber=number, Body=data)
         self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
         del self._buffer[: len(data)]
 
-    def _complete(self) -> None:
-        self._client.complete_multipart_upload(
-            Bucket=self._url.bucket,
-            Key=self._url.key,
-            UploadId=self._id,
-            MultipartUpload={"Parts": self._parts},
-            **self._condition,
+    def _complete(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self._client.complete_multipart_upload(
+            **self._terms.where, UploadId=self._id, MultipartUpload={"Parts": self._parts}, **self._terms.condition
         )
+        return answer
 
 
 def abort_upload(url: S3Url, upload: str) -> None:
@@ -158,7 +119,7 @@ def abort_upload(url: S3Url, upload: str) -> None:
 
 
 def abort_strays(url: S3Url) -> None:
-    """Have S3 forget every unfinished upload of an object that is there: none of them can be finished any more."""
+    """Have S3 forget every unfinished upload of an object, those of other processes too."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     with contextlib.suppress(ClientError, BotoCoreError):

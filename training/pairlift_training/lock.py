@@ -7,13 +7,13 @@ knows: a directory of that name with anything else in it is somebody else's, and
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from pairlift.errors import DestinationError
+from pairlift.storage.files import take_lock
 
 LOCK = "lock"
 
@@ -43,12 +43,10 @@ def locked_directory(path: Path, names: re.Pattern[str], what: str) -> Iterator[
         except FileExistsError:
             raise DestinationError(f"{path}: exists and is no directory; move it, or choose another {what}") from None
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not take_lock(descriptor, str(path / LOCK)):
                 raise DestinationError(
                     f"{path}: another process is at work on this {what}; wait for it, or choose another name"
-                ) from None
+                )
             if _is_file(path / LOCK, descriptor):
                 yield
                 return

@@ -1,0 +1,348 @@
+"""The output of a job: a file, an object, or a directory or prefix of parts. What is there already, and how a job begins."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+from pairlift import record
+from pairlift.errors import ChangedError, DestinationError
+from pairlift.identity import Identity
+from pairlift.names import FOLDER, OLD_MANIFEST, OLD_PART, OLD_REJECTS, Names, draw_mark
+from pairlift.outputs.jobs import (
+    OLDER,
+    AtWork,
+    Fate,
+    abandon,
+    clean_up,
+    decide,
+    help_commit,
+    is_of,
+    read_job,
+    read_manifest,
+    read_mark,
+    read_verdict,
+    remove_jobs,
+    writing,
+)
+from pairlift.outputs.ledger import DamagedError, Ledger
+from pairlift.outputs.lock import AT_WORK, Lock, hold
+from pairlift.outputs.records import JobManifest, JobRecord, Replaced, Verdict
+from pairlift.storage.directory import DirectoryStore
+from pairlift.storage.store import Store
+
+ADVICE = "remove it, choose another name, or add --force to replace it"
+
+
+class Output:
+    """Where the output of a job is made.
+
+    Attributes:
+        name: As the user gave it.
+        store, names: Its files.
+    """
+
+    def __init__(self, name: str, store: Store, names: Names) -> None:
+        self.name, self.store, self.names = name, store, names
+        self._lock: Lock | None = None
+
+    @property
+    def locked(self) -> bool:
+        """Whether one process alone makes it, which holds a lock: a local file."""
+        return not self.names.whole and isinstance(self.store, DirectoryStore)
+
+    def find_finished(self, identity: Identity, force: bool = False) -> JobManifest | None:
+        """Return the manifest of an output that this very job has made; None if there is no output, or it is to be replaced.
+
+        Args:
+            identity: The job.
+            force: Whether the output of another job may be replaced.
+
+        Raises:
+            DestinationError: There is something else, or an output that was altered.
+        """
+        manifest = self._find_parts() if self.names.whole else self._find_file()
+        if manifest is None:
+            return None
+        if identity.is_stream:
+            changed = "standard input is never known to be the same"
+        else:
+            changed = manifest.job.difference(identity)
+        if not changed:
+            return manifest
+        if force:
+            return None
+        raise DestinationError(f"{self.name}: exists, made by another job: {changed}; {ADVICE}")
+
+    def settle(self) -> None:
+        """Bring to its end what a process that died had decided: what follows the commit of a file, the manifest of parts."""
+        self._check_owners()
+        if not self.locked or self._lock is not None:
+            self._settle()
+        elif self.store.stat(self.names.job) is not None:
+            with contextlib.ExitStack() as stack:
+                try:
+                    stack.enter_context(self._hold())
+                except DestinationError:  # whoever holds it settles it, or it is not ours
+                    return
+                self._settle()
+
+    def _check_owners(self) -> None:
+        if isinstance(self.store, DirectoryStore):
+            folders = ("", f"{FOLDER}/", self.names.folder) if self.names.whole else (self.names.folder,)
+            for folder in folders:
+                self.store.files.check_owner(folder)
+
+    def _settle(self) -> None:
+        store, names = self.store, self.names
+        job = read_job(store, names).job
+        if names.whole:
+            verdict = read_verdict(store, names, job.mark) if job else None
+            if job is not None and verdict is not None and verdict.manifest is not None:
+                help_commit(store, names, job, verdict)
+            return
+        found, manifest = store.look(names.output), read_manifest(store, names)
+        mark = found.mark if found is not None and found.mark is not None else job.mark if job else ""
+        verdict = read_verdict(store, names, mark) if mark else None
+        if verdict is None or verdict.manifest is None or not is_of(found, verdict.manifest):
+            return
+        if manifest is None or manifest.mark != mark:
+            self._put_beside(verdict)
+
+    def _put_beside(self, verdict: Verdict) -> None:
+        """Put the rejected rows and the manifest of a committed file beside it."""
+        assert verdict.manifest is not None
+        job = JobRecord(mark=verdict.manifest.mark, identity=verdict.manifest.job, replaced=verdict.replaced)
+        try:
+            Ledger(self.store, self.names, job, self._lock, committed=True).put_beside(verdict.manifest)
+        except DamagedError as error:
+            raise DestinationError(f"{self.name}: the rejected rows of this output are damaged; remove it") from error
+
+    def clean(self, manifest: JobManifest) -> None:
+        """Remove what a process that died after the commit has left."""
+        if not self.locked:
+            clean_up(self.store, self.names, manifest.mark, ())
+            if self.names.whole:
+                self._remove_strays(manifest.mark)
+        elif self.store.names(self.names.folder):
+            with (
+                contextlib.suppress(DestinationError),
+                self._hold() as lock,
+            ):  # whoever holds it cleans up, or it is not ours
+                lock.clear()
+        self.tidy(manifest)
+
+    def _remove_strays(self, mark: str) -> None:
+        """Remove parts that a process of another job has added when its job was over, and was killed."""
+        store, names = self.store, self.names
+        found = {m for name in store.names("part-") if (m := names.find_mark(name))}
+        for stray in sorted(found - {mark, read_mark(store, names) or mark}):
+            if decide(store, names, stray, Verdict(manifest=None)).manifest is None:
+                remove_jobs(store, names, [stray], but=[names.verdict(stray)])
+
+    def tidy(self, manifest: JobManifest) -> None:
+        """Abort unfinished writes of the output's files that dead processes have left."""
+        names = (self.names.output, self.names.manifest, self.names.rejects(manifest.mark))
+        self.store.tidy([name for name in names if name])
+
+    @contextlib.contextmanager
+    def open(
+        self, identity: Identity, *, restart: bool = False, force: bool = False, resumable: bool = True
+    ) -> Iterator[Ledger | None]:
+        """Take up a job, or begin it; yield None if its output is finished already.
+
+        Args:
+            identity: The job.
+            restart: Start over, whatever an unfinished job has done.
+            force: Replace what another job has made, finished or not.
+            resumable: Whether another process could do the same; if not, nothing is taken over.
+
+        Raises:
+            ChangedError: Another job is unfinished here.
+            DestinationError: The output exists, or another process holds its lock.
+        """
+        with self._hold() if self.locked else contextlib.nullcontext():
+            ledger = self._begin(identity, restart, force, resumable)
+            if ledger is None and self._lock is not None:
+                self._lock.clear()
+            yield ledger
+
+    @contextlib.contextmanager
+    def _hold(self) -> Iterator[Lock]:
+        assert isinstance(self.store, DirectoryStore)
+        with hold(self.store, self.names) as self._lock:
+            try:
+                yield self._lock
+            finally:
+                self._lock = None
+
+    def _begin(self, identity: Identity, restart: bool, force: bool, resumable: bool) -> Ledger | None:
+        store, names, lock = self.store, self.names, self._lock
+        while True:
+            self.settle()
+            replaced = self._look_at_replaced(
+                force
+            )  # before the look at what is there: what comes after it is not replaced
+            if self.find_finished(identity, force) is not None:
+                return None
+            at_work = read_job(store, names)
+            if at_work.job is not None and resumable and not restart and self._is_same(at_work.job, identity, replaced):
+                if names.whole or at_work.job.replaced == replaced:
+                    return Ledger(store, names, at_work.job, lock)
+                renewed = dataclasses.replace(at_work.job, replaced=replaced)
+                if store.swap(names.job, writing(record.dump(renewed)), renewed.mark, at_work.version):
+                    return Ledger(store, names, renewed, lock)
+                continue
+            fate = Fate.DEAD
+            if at_work.version is not None:
+                self._check_replaceable(at_work, identity, restart or force)
+                fate = abandon(store, names, at_work.job) if at_work.job and lock is None else fate
+                manifest = read_manifest(store, names) if fate is Fate.COMMITTED else None
+                if fate is Fate.COMMITTED and (names.whole or manifest is None or manifest.mark != at_work.mark):
+                    continue  # what follows the commit comes first
+            if lock is not None:
+                if lock.older and not (restart or force):
+                    raise ChangedError(f"{store.root}{names.folder}: {OLDER}")
+                lock.clear(but=[names.job])
+            job = JobRecord(mark=draw_mark(), identity=identity, replaced=replaced)
+            store.probe(names.probe(job.mark), job.mark)
+            if store.swap(names.job, writing(record.dump(job)), job.mark, at_work.version) is None:
+                remove_jobs(store, names, [job.mark])
+                continue
+            if at_work.mark is not None and fate is not Fate.DOOMED:
+                remove_jobs(store, names, [at_work.mark], but=[names.verdict(at_work.mark)])
+            return Ledger(store, names, job, lock, fresh=True)
+
+    def _is_usable(self, job: JobRecord, identity: Identity, replaced: Replaced) -> bool:
+        """Return whether a job that is at work is the same, and can still commit."""
+        if self.names.whole:
+            if read_verdict(self.store, self.names, job.mark) is not None or job.replaced.manifest != replaced.manifest:
+                return False
+        elif job.replaced.output != replaced.output:
+            return False
+        return not job.identity.is_stream and not job.identity.difference(identity)
+
+    def _is_same(self, job: JobRecord, identity: Identity, replaced: Replaced) -> bool:
+        """Return whether a job that is at work is the same, and can still commit."""
+        if job.identity.is_stream or job.identity.difference(identity):
+            return False
+        verdict = read_verdict(self.store, self.names, job.mark)
+        if verdict is not None and verdict.manifest is None:
+            return False
+        # A job of parts that is to be committed, and is not after the look above, has damaged chunks, which are done again.
+        return not self.names.whole or job.replaced.manifest == replaced.manifest
+
+    def _check_replaceable(self, at_work: AtWork, identity: Identity, allowed: bool) -> None:
+        """Refuse to take the place of a job of another identity that is not over."""
+        if allowed:
+            return
+        where = self.store.root + self.names.job
+        if at_work.job is None:
+            raise ChangedError(f"{where}: {OLDER}")
+        if at_work.job.identity.is_stream and identity.is_stream:
+            return
+        changed = at_work.job.identity.difference(identity)
+        verdict = read_verdict(self.store, self.names, at_work.job.mark)
+        if changed and (verdict is None or verdict.manifest is not None):
+            raise ChangedError(
+                f"{where}: the unfinished job was another one: {changed}; change that back, or start over with --restart"
+            )
+
+    def _look_at_replaced(self, force: bool) -> Replaced:
+        def version_of(name: str) -> str | None:
+            found = self.store.stat(name)
+            return found.version if found else None
+
+        names = self.names
+        if names.whole:
+            return Replaced(manifest=version_of(names.manifest) if force else None)
+        return Replaced(
+            output=version_of(names.output) if force else None,
+            manifest=version_of(names.manifest),
+            rejects=version_of(names.rejects("")),
+        )
+
+    def _find_parts(self) -> JobManifest | None:
+        self._refuse_strangers()
+        store, names = self.store, self.names
+        if store.read(names.manifest) is None:
+            return None
+        manifest = read_manifest(store, names)
+        if manifest is None:
+            raise DestinationError(
+                f"{store.root}{names.manifest}: was not written by this version of pairlift; move the directory, or choose another output"
+            )
+        there = store.find("part-")
+        lost = next((p for p in manifest.parts if p.path not in there or there[p.path].size != p.size), None)
+        if lost is not None:
+            size = f"{there[lost.path].size} bytes, expected {lost.size}" if lost.path in there else "missing"
+            raise self._altered(f"{lost.path}: {size}")
+        return manifest
+
+    def _find_file(self) -> JobManifest | None:
+        problem = self._see_file()
+        if problem:  # a process may be about to write the manifest, or have died before it did
+            self.settle()
+            problem = self._see_file()
+        if problem and self.locked and self._lock is None and self.store.stat(self.names.job) is not None:
+            raise DestinationError(f"{self.name}: {AT_WORK}")
+        if problem:
+            raise DestinationError(f"{self.name}: {problem}; remove it, or choose another name")
+        manifest = read_manifest(self.store, self.names)
+        if self.store.stat(self.names.output) is None:
+            self._refuse_beside(manifest)
+            return None
+        return manifest
+
+    def _see_file(self) -> str:
+        """Return what is wrong with the file that is there, or nothing."""
+        found, manifest = self.store.stat(self.names.output), read_manifest(self.store, self.names)
+        if found is None:
+            return ""
+        if manifest is None:
+            return "exists and was not made by pairlift"
+        if found.size != manifest.output_size:
+            return f"exists, altered since it was made ({found.size} bytes, expected {manifest.output_size})"
+        looked = self.store.look(self.names.output)
+        what = "other bytes" if looked is None or looked.mark is None else "another object"
+        return "" if is_of(looked, manifest) else f"exists, altered since it was made ({what})"
+
+    def _altered(self, what: str) -> DestinationError:
+        return DestinationError(
+            f"{self.name}: exists, altered since it was made ({what}); remove it, or choose another name"
+        )
+
+    def _refuse_beside(self, manifest: JobManifest | None) -> None:
+        """Refuse a manifest or rejects that no job has written, where ours will stand."""
+        store, names = self.store, self.names
+        for name in (names.manifest, names.rejects("")):
+            if manifest is None and store.stat(name) is not None and read_job(store, names).version is None:
+                raise DestinationError(
+                    f"{store.root}{name}: exists but was not written by pairlift, and this job would write a file of that name; "
+                    "move it, or choose another output"
+                )
+
+    def _refuse_strangers(self) -> None:
+        """Refuse a directory or prefix that holds anything but a job's files, or parts of no job."""
+        names, listed = self.names, self.store.names("")
+        old = next((name for name in listed if OLD_PART.fullmatch(name) or name in (OLD_MANIFEST, OLD_REJECTS)), None)
+        if old is not None:
+            raise DestinationError(
+                f"{self.name}: holds {old}, which an older version of pairlift has made; remove it, or choose another directory or "
+                "prefix"
+            )
+        strange = next((name for name in listed if name and not names.is_ours(name)), None)
+        if strange is not None:
+            raise DestinationError(
+                f"{self.name}: holds {strange}, which is not of a pairlift job; choose a directory or prefix that is empty"
+            )
+        parts = {mark: name for name in listed if name.startswith("part-") and (mark := names.find_mark(name))}
+        if parts and names.manifest not in listed:
+            known = {mark for name in listed if name.startswith(names.folder) and (mark := names.find_mark(name))}
+            lost = sorted(parts.keys() - known - {read_mark(self.store, names)})
+            # The files of a job go after its manifest has come: one that has just finished has it at the second look.
+            if lost and self.store.stat(names.manifest) is None:
+                raise DestinationError(
+                    f"{self.name}: holds parts of no job ({parts[lost[0]]}); remove them, or choose another name"
+                )
