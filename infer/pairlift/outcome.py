@@ -64,7 +64,8 @@ def describe(outcome: Outcome, output: str) -> str:
     manifest = outcome.manifest
     if manifest is not None:
         versions = ", ".join(f"{name} {version}" for name, version in manifest.job.runtime.items() if name != "cpu")
-        parts = f" in {len(manifest.parts)} parts" if output.endswith("/") else ""
+        count = len(manifest.parts)
+        parts = f" in {count} part{'s' * (count != 1)}" if output.endswith("/") else ""
         lines += [
             f"bundle   {manifest.job.bundle[:12]} {manifest.job.variant}; {versions}",
             f"output   {manifest.output_size} bytes{parts}, sha256 {manifest.output_sha256}",

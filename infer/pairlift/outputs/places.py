@@ -109,8 +109,10 @@ def _check_source(output: Output, source: str) -> None:
 
 def _check_bundle(output: Output, bundle: str) -> None:
     inside = bundle if bundle.endswith("/") else f"{bundle}/"
-    if _is_below(output.name, inside) or (output.names.whole and _is_below(inside, output.name)):
+    if _is_below(output.name, inside):
         raise UsageError(f"{output.name}: is in the bundle {bundle}, which scores would spoil; choose another place")
+    if output.names.whole and _is_below(inside, output.name):
+        raise UsageError(f"{output.name}: holds the bundle {bundle}; choose a directory or prefix that is empty")
 
 
 def _is_below(name: str, folder: str) -> bool:
