@@ -242,7 +242,7 @@ def test_what_a_death_has_left_of_a_part_is_no_part_and_goes(scorer: Scorer, pai
     output = tmp_path / "scores"
     dies = (
         "import os; from pairlift import rows; rows.CHUNK_ROWS = 16\n"
-        "from pairlift.storage.files import RealFiles; from pairlift.__main__ import main\n"
+        "from pairlift.storage.real_files import RealFiles; from pairlift.__main__ import main\n"
         "link = RealFiles.link\n"
         "RealFiles.link = lambda self, a, b: os._exit(9) if b.startswith('part-') else link(self, a, b)\nmain()"
     )

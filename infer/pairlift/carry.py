@@ -8,8 +8,9 @@ from pairlift.errors import ChangedError, DestinationError, InputError, Pairlift
 from pairlift.formats.row import Writer
 from pairlift.identity import Identity
 from pairlift.outcome import Outcome
-from pairlift.outputs.ledger import DamagedError, Ledger
+from pairlift.outputs.ledger import Ledger
 from pairlift.outputs.output import Output
+from pairlift.outputs.receipts import DamagedError
 from pairlift.outputs.records import JobManifest, LastRun
 from pairlift.rejects import MostRejects
 

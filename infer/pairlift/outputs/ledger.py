@@ -17,17 +17,14 @@ Any number of processes may work at one output, and any of them may be suspended
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from pairlift import record
-from pairlift.counts import Tally
 from pairlift.digest import FileDigest, sha256_bytes
 from pairlift.errors import ChangedError, DestinationError, StorageError
 from pairlift.formats.row import Writer
 from pairlift.formats.text import join_files
-from pairlift.names import Key, Names
+from pairlift.names import Names
 from pairlift.outputs.jobs import (
     START_OVER,
     STARTED_OVER,
@@ -41,39 +38,22 @@ from pairlift.outputs.jobs import (
     prepare,
     publish,
     read_manifest,
-    read_mark,
     remove_jobs,
     writing,
 )
-from pairlift.outputs.keeper import Keeper, load_receipt
 from pairlift.outputs.lock import Lock
-from pairlift.outputs.records import JobManifest, JobRecord, LastRun, Receipt, Verdict
+from pairlift.outputs.receipts import DamagedError, Receipts
+from pairlift.outputs.records import JobManifest, JobRecord, LastRun, Verdict
 from pairlift.storage.store import Store, Stored
 
 REMOVED = "was removed while the job was committed; run the same command again"
 MADE_MEANWHILE = "was made by another process meanwhile; choose another name, or add --force to replace it"
 
 
-class DamagedError(Exception):
-    """Chunks that were done are not as they were written.
+class Ledger(Receipts):
+    """What is done of a job, and its end.
 
     Attributes:
-        keys: Their names.
-    """
-
-    def __init__(self, keys: list[Key]) -> None:
-        super().__init__(f"{len(keys)} chunks are not as they were written")
-        self.keys = keys
-
-
-class Ledger:
-    """What is done of a job.
-
-    Attributes:
-        job: The job.
-        receipts: The chunks that are done.
-        tally: What became of their rows.
-        redone: How many chunks were found damaged, and are done again.
         fresh: Whether this process has begun the job.
     """
 
@@ -96,79 +76,14 @@ class Ledger:
             fresh: Whether this process has begun the job.
             committed: Whether its output is there, so that its chunks are of no matter any more.
         """
-        self.job, self._store, self._names, self._lock = job, store, names, lock
-        self.fresh = fresh
+        super().__init__(store, names, job, verified=not committed)
+        self.fresh, self._lock = fresh, lock
         self._dead: tuple[str, ...] = ()
-        self.receipts: dict[Key, Receipt] = {}
-        self.tally = Tally()
-        self.redone = 0
-        self.update()
-        if not committed:
-            self._verify()
-
-    @property
-    def keeper(self) -> Keeper:
-        """What makes its chunks durable; can be sent to another process."""
-        return Keeper(store=self._store, names=self._names, mark=self.job.mark)
-
-    @property
-    def size(self) -> int:
-        """How many bytes the commit reads."""
-        return sum(receipt.size for receipt in self.receipts.values())
 
     @property
     def one_process(self) -> bool:
         """Whether no other process can work at the job: its output is a local file."""
         return self._lock is not None
-
-    def update(self) -> None:
-        """Take note of what other processes have done meanwhile."""
-        names, mark = self._names, self.job.mark
-        known = {names.receipt(mark, key) for key in self.receipts}
-        listed = self._store.names(names.folder_of(mark))
-        new = [name for name in listed if name not in known and names.find_receipt(name, mark)]
-        for name, data in self._store.read_all(new).items():
-            receipt = load_receipt(self._store, names, name, data)
-            if receipt is not None:  # else damaged: the chunk is done again
-                self.note(receipt)
-
-    def _verify(self) -> None:
-        """Forget the chunks that are not as they were written."""
-        altered = self._find_altered(list(self.receipts.values()))
-        self._forget(altered)
-
-    def note(self, receipt: Receipt) -> None:
-        """Take note that a chunk is done."""
-        if receipt.key not in self.receipts:
-            self.receipts[receipt.key] = receipt
-            self.tally += receipt.tally
-
-    def is_at_work(self) -> bool:
-        """Return whether no other job has taken the place of this one."""
-        return read_mark(self._store, self._names) == self.job.mark
-
-    def covers(self, key: Key, rows: int) -> bool:
-        """Return whether rows of a lot are done, in one chunk or several."""
-        row, end = key.row, key.row + rows
-        while row < end and (receipt := self.receipts.get(Key(key.lot, row))) is not None:
-            row += receipt.tally.rows
-        return row >= end
-
-    def drop(self, keys: list[Key]) -> None:
-        """Forget chunks, which are done again.
-
-        Raises:
-            DestinationError: The job is not at work any more, which is why its files are gone.
-        """
-        if not self.is_at_work():
-            raise DestinationError(f"{self._shown}: another process has finished this job or started it over")
-        self._forget(keys)
-
-    def _forget(self, keys: list[Key]) -> None:
-        for key in keys:
-            del self.receipts[key]
-        self.redone += len(keys)
-        self.tally = sum((receipt.tally for receipt in self.receipts.values()), Tally())
 
     def commit(self, writer: Writer, labels: tuple[str, ...], last_run: LastRun) -> JobManifest:
         """Make the output out of the chunks, all of which are done, and return its manifest.
@@ -196,19 +111,13 @@ class Ledger:
             self._lock.clear()
             return
         fate = abandon(self._store, self._names, self.job)
-        if (
-            fate is Fate.COMMITTED
-        ):  # by another process, which has cleaned up before this one wrote the last of its files
+        if fate is Fate.COMMITTED:  # by another process, which has cleaned up before the last file was written here
             clean_up(self._store, self._names, self.job.mark, ())
         elif fate is Fate.DEAD:
             verdict = self._names.verdict(self.job.mark)
             remove_jobs(self._store, self._names, [self.job.mark], but=[verdict])
             if self.is_at_work():
                 self._store.remove([self._names.job])
-
-    @property
-    def _shown(self) -> str:
-        return self._store.root + self._names.output
 
     def _commit_parts(self, labels: tuple[str, ...], last_run: LastRun) -> JobManifest:
         altered = self._find_altered(self._ordered())
@@ -344,27 +253,3 @@ class Ledger:
             for each in self._ordered()
             if each.part
         )
-
-    def _ordered(self) -> list[Receipt]:
-        return [self.receipts[key] for key in sorted(self.receipts)]
-
-    def _find_altered(self, receipts: list[Receipt]) -> list[Key]:
-        keeper, expected, keys = self.keeper, dict[str, Stored](), dict[str, Key]()
-        for receipt in receipts:
-            files = keeper.files_of(receipt)
-            expected |= files
-            keys |= dict.fromkeys(files, receipt.key)
-        return sorted({keys[name] for name in self._store.find_altered(expected)}) if expected else []
-
-    def _open(
-        self, which: Callable[[Receipt], Stored | None], name_of: Callable[[str, Key], str]
-    ) -> Iterator[BinaryIO]:
-        """Yield files of the chunks, each held to what it was when it was written; else a `DamagedError`."""
-        for receipt in self._ordered():
-            stored = which(receipt)
-            if stored is None:
-                continue
-            data = self._store.read(name_of(self.job.mark, receipt.key))
-            if data is None or sha256_bytes(data) != stored.sha256:
-                raise DamagedError(self._find_altered(self._ordered()) or [receipt.key])
-            yield io.BytesIO(data)

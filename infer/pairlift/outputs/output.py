@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pairlift import record
 from pairlift.errors import ChangedError, DestinationError
 from pairlift.identity import Identity
-from pairlift.names import FOLDER, OLD_MANIFEST, OLD_PART, OLD_REJECTS, Names, draw_mark
+from pairlift.names import FOLDER, Names, draw_mark
 from pairlift.outputs.jobs import (
     OLDER,
     AtWork,
@@ -26,9 +26,11 @@ from pairlift.outputs.jobs import (
     remove_jobs,
     writing,
 )
-from pairlift.outputs.ledger import DamagedError, Ledger
+from pairlift.outputs.ledger import Ledger
 from pairlift.outputs.lock import AT_WORK, Lock, hold
+from pairlift.outputs.receipts import DamagedError
 from pairlift.outputs.records import JobManifest, JobRecord, Replaced, Verdict
+from pairlift.outputs.strangers import refuse_beside, refuse_strangers
 from pairlift.storage.directory import DirectoryStore
 from pairlift.storage.store import Store
 
@@ -264,7 +266,7 @@ class Output:
         )
 
     def _find_parts(self) -> JobManifest | None:
-        self._refuse_strangers()
+        refuse_strangers(self.store, self.names, self.name)
         store, names = self.store, self.names
         if store.read(names.manifest) is None:
             return None
@@ -291,7 +293,7 @@ class Output:
             raise DestinationError(f"{self.name}: {problem}; remove it, or choose another name")
         manifest = read_manifest(self.store, self.names)
         if self.store.stat(self.names.output) is None:
-            self._refuse_beside(manifest)
+            refuse_beside(self.store, self.names, manifest)
             return None
         return manifest
 
@@ -312,37 +314,3 @@ class Output:
         return DestinationError(
             f"{self.name}: exists, altered since it was made ({what}); remove it, or choose another name"
         )
-
-    def _refuse_beside(self, manifest: JobManifest | None) -> None:
-        """Refuse a manifest or rejects that no job has written, where ours will stand."""
-        store, names = self.store, self.names
-        for name in (names.manifest, names.rejects("")):
-            if manifest is None and store.stat(name) is not None and read_job(store, names).version is None:
-                raise DestinationError(
-                    f"{store.root}{name}: exists but was not written by pairlift, and this job would write a file of that name; "
-                    "move it, or choose another output"
-                )
-
-    def _refuse_strangers(self) -> None:
-        """Refuse a directory or prefix that holds anything but a job's files, or parts of no job."""
-        names, listed = self.names, self.store.names("")
-        old = next((name for name in listed if OLD_PART.fullmatch(name) or name in (OLD_MANIFEST, OLD_REJECTS)), None)
-        if old is not None:
-            raise DestinationError(
-                f"{self.name}: holds {old}, which an older version of pairlift has made; remove it, or choose another directory or "
-                "prefix"
-            )
-        strange = next((name for name in listed if name and not names.is_ours(name)), None)
-        if strange is not None:
-            raise DestinationError(
-                f"{self.name}: holds {strange}, which is not of a pairlift job; choose a directory or prefix that is empty"
-            )
-        parts = {mark: name for name in listed if name.startswith("part-") and (mark := names.find_mark(name))}
-        if parts and names.manifest not in listed:
-            known = {mark for name in listed if name.startswith(names.folder) and (mark := names.find_mark(name))}
-            lost = sorted(parts.keys() - known - {read_mark(self.store, names)})
-            # The files of a job go after its manifest has come: one that has just finished has it at the second look.
-            if lost and self.store.stat(names.manifest) is None:
-                raise DestinationError(
-                    f"{self.name}: holds parts of no job ({parts[lost[0]]}); remove them, or choose another name"
-                )

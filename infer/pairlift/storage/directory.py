@@ -11,7 +11,8 @@ from uuid import uuid4
 
 from pairlift.errors import DestinationError
 from pairlift.names import PARTIAL
-from pairlift.storage.files import Files, RealFiles
+from pairlift.storage.files import Files
+from pairlift.storage.real_files import RealFiles
 from pairlift.storage.store import Found, Ready, Stored, Write
 
 NO_HARD_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK)
