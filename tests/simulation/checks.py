@@ -67,7 +67,7 @@ class Checks:
         if self.user:
             self.acted = True
             if name in (names.output or names.manifest, *self._parts):
-                self._committed, self._parts = None, {}
+                self._committed, self._parts, self._lying = None, {}, False
             return
         if process is not None and process.facts.get("unreadable") and data is None:
             self._check_kept(process, name)

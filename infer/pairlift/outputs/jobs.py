@@ -138,14 +138,20 @@ class Fate(enum.Enum):
 def abandon(store: Store, names: Names, job: JobRecord) -> Fate:
     """Make sure that a job can never commit, or help it to if it is about to."""
     verdict = decide(store, names, job.mark, Verdict(manifest=None))
-    if verdict.manifest is not None:
-        return (
-            help_commit(store, names, job, verdict)
-            if names.whole
-            else _look_at_file(store, names, job, verdict.manifest)
-        )
+    if verdict.manifest is None:
+        return Fate.COMMITTED if is_published(store, names, job.mark) else Fate.DEAD
+    if names.whole:
+        return help_commit(store, names, job, verdict)
+    return _look_at_file(store, names, job, verdict.manifest)
+
+
+def is_published(store: Store, names: Names, mark: str) -> bool:
+    """Return whether the manifest is a job's.
+
+    To be asked after a verdict was given: that of a committed job goes when its manifest is there, so that another may come.
+    """
     found = read_manifest(store, names)
-    return Fate.DEAD if found is None or found.mark != job.mark else Fate.COMMITTED
+    return found is not None and found.mark == mark
 
 
 def _look_at_file(store: Store, names: Names, job: JobRecord, manifest: JobManifest) -> Fate:

@@ -19,6 +19,7 @@ from pairlift.outputs.jobs import (
     decide,
     help_commit,
     is_of,
+    is_published,
     read_job,
     read_manifest,
     read_mark,
@@ -140,7 +141,8 @@ class Output:
         store, names = self.store, self.names
         found = {m for name in store.names("part-") if (m := names.find_mark(name))}
         for stray in sorted(found - {mark, read_mark(store, names) or mark}):
-            if decide(store, names, stray, Verdict(manifest=None)).manifest is None:
+            verdict = decide(store, names, stray, Verdict(manifest=None))
+            if verdict.manifest is None and not is_published(store, names, stray):
                 remove_jobs(store, names, [stray], but=[names.verdict(stray)])
 
     def tidy(self, manifest: JobManifest) -> None:
