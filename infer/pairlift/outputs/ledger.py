@@ -35,6 +35,7 @@ from pairlift.outputs.jobs import (
     find_altered,
     find_marks,
     is_of,
+    is_published,
     prepare,
     publish,
     read_manifest,
@@ -111,8 +112,10 @@ class Ledger(Receipts):
             self._lock.clear()
             return
         fate = abandon(self._store, self._names, self.job)
-        if fate is Fate.COMMITTED:  # by another process, which has cleaned up before the last file was written here
-            clean_up(self._store, self._names, self.job.mark, ())
+        if fate is Fate.COMMITTED:
+            # By another process, which has cleaned up before the last file was written here, or has yet to write the manifest.
+            if is_published(self._store, self._names, self.job.mark):
+                clean_up(self._store, self._names, self.job.mark, ())
         elif fate is Fate.DEAD:
             verdict = self._names.verdict(self.job.mark)
             remove_jobs(self._store, self._names, [self.job.mark], but=[verdict])
