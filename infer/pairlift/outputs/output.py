@@ -190,6 +190,8 @@ class Output:
             )  # before the look at what is there: what comes after it is not replaced
             if self.find_finished(identity, force) is not None:
                 return None
+            if self._look_at_replaced(force) != replaced:  # a process was just writing what follows its commit
+                continue
             at_work = read_job(store, names)
             if at_work.job is not None and resumable and not restart and self._is_same(at_work.job, identity, replaced):
                 if names.whole or at_work.job.replaced == replaced:
