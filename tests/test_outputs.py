@@ -275,7 +275,7 @@ def test_an_output_in_the_bundle_is_refused(bundle: Path, tmp_path: Path) -> Non
         with pytest.raises(UsageError, match=r"is in the bundle .*, which scores would spoil; choose another place"):
             score_small(scorer, pairs, f"{tmp_path}/{output}")
         assert read_all(bundle) == before
-    with pytest.raises(UsageError, match="is in the bundle"):
+    with pytest.raises(UsageError, match="holds the bundle"):
         score_small(scorer, pairs, f"{tmp_path}/")
     assert read_all(bundle) == before
     scorer.close()
