@@ -1,4 +1,4 @@
-"""Outputs: what is done of a job, durably, the commit, and what is said of it.
+"""Outputs: which chunks of a job are done, durably, and the commit.
 
 One protocol for a local file, a directory, an object and a prefix. `ledger.py` says how it works.
 """

@@ -57,7 +57,7 @@ def read_mark(store: Store, names: Names) -> str | None:
 
 
 def read_manifest(store: Store, names: Names) -> JobManifest | None:
-    """Return the manifest of an output, or None if there is none, or it is not one of ours."""
+    """Return the manifest of an output, or None if there is none, or if this version of pairlift cannot read it."""
     data = store.read(names.manifest)
     try:
         return record.load(JobManifest, data, store.root + names.manifest) if data is not None else None

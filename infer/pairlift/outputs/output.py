@@ -220,15 +220,6 @@ class Output:
                 remove_jobs(store, names, [at_work.mark], but=[names.verdict(at_work.mark)])
             return Ledger(store, names, job, lock, fresh=True)
 
-    def _is_usable(self, job: JobRecord, identity: Identity, replaced: Replaced) -> bool:
-        """Return whether a job that is at work is the same, and can still commit."""
-        if self.names.whole:
-            if read_verdict(self.store, self.names, job.mark) is not None or job.replaced.manifest != replaced.manifest:
-                return False
-        elif job.replaced.output != replaced.output:
-            return False
-        return not job.identity.is_stream and not job.identity.difference(identity)
-
     def _is_same(self, job: JobRecord, identity: Identity, replaced: Replaced) -> bool:
         """Return whether a job that is at work is the same, and can still commit."""
         if job.identity.is_stream or job.identity.difference(identity):
