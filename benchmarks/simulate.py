@@ -14,7 +14,6 @@ import dataclasses
 import heapq
 import random
 
-CHUNK_ROWS = 4096
 # As in pairlift.ray_pool.
 AT_ONCE, CALL_SECONDS, DRIVER_SECONDS, MOST_CHUNKS = 2, 1.0, 0.006, 32
 
@@ -24,6 +23,7 @@ class Setting:
     """A job and what it runs on; seconds, bytes and dollars."""
 
     pairs: int
+    chunk_rows: int
     bytes_per_pair: int
     rate: float
     cores: int
@@ -62,9 +62,9 @@ class Result:
 def simulate(setting: Setting, machines: int, seed: int = 1) -> Result:
     """Run a job on machines of `cores` workers each."""
     chance = random.Random(seed)
-    left = chunks = -(-setting.pairs // CHUNK_ROWS)
+    left = chunks = -(-setting.pairs // setting.chunk_rows)
     workers = machines * setting.cores
-    alone = CHUNK_ROWS / setting.rate
+    alone = setting.chunk_rows / setting.rate
     lots = -(-setting.inputs // workers) if setting.inputs > 1 else 0  # that each worker plans before it scores
     planning = lots * setting.pairs / setting.inputs / setting.plan_rate
     free = [setting.start_seconds + planning] * workers
@@ -78,9 +78,11 @@ def simulate(setting: Setting, machines: int, seed: int = 1) -> Result:
         count = max(1, min(fitting, left // (AT_ONCE * workers)))
         began = heapq.heappop(free)
         if setting.inputs == 1:  # what is not planned yet cannot be given
-            began = max(began, setting.start_seconds + (given + count) * CHUNK_ROWS / setting.plan_rate)
+            began = max(began, setting.start_seconds + (given + count) * setting.chunk_rows / setting.plan_rate)
         seconds = sum(alone * chance.lognormvariate(0, setting.spread) for _ in range(count))
-        seconds += count * (4 * setting.request_seconds + 2 * CHUNK_ROWS * setting.bytes_per_pair / setting.bandwidth)
+        seconds += count * (
+            4 * setting.request_seconds + 2 * setting.chunk_rows * setting.bytes_per_pair / setting.bandwidth
+        )
         while death and chance.random() < death * seconds:  # the worker dies on the way: another one begins again
             began += chance.random() * seconds + setting.start_seconds
             lost += 1
@@ -111,7 +113,7 @@ def main() -> None:
     """Print a table for numbers of machines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     defaults = {
-        "pairs": 1e9, "bytes-per-pair": 110, "rate": 5600, "cores": 8, "inputs": 1000, "plan-rate": 1000e3, "call-seconds": 0.00125,
+        "pairs": 1e9, "chunk-rows": 4096, "bytes-per-pair": 110, "rate": 5600, "cores": 8, "inputs": 1000, "plan-rate": 1000e3, "call-seconds": 0.00125,
         "receipt-seconds": 0.00015,
         "descriptor-bytes": 700, "start-seconds": 15, "request-seconds": 0.03, "bandwidth": 50e6, "puts-per-second": 3500,
         "gets-per-second": 5500, "spread": 0.1, "death-hours": 500, "machine-dollars": 0.357, "put-dollars": 5e-6,
@@ -123,7 +125,10 @@ def main() -> None:
     given = vars(parser.parse_args())
     machines = given.pop("machines")
     setting = Setting(
-        **{n: int(v) if n in ("pairs", "cores", "bytes_per_pair", "inputs") else v for n, v in given.items()}
+        **{
+            n: int(v) if n in ("pairs", "chunk_rows", "cores", "bytes_per_pair", "inputs") else v
+            for n, v in given.items()
+        }
     )
     print(
         "| machines | cores | plan | in all | by rows / (cores x rate) | driver busy | bucket busy | workers lost | machines $ | requests $ | per million $ |"
@@ -139,7 +144,7 @@ def main() -> None:
             f"| {dollars / setting.pairs * 1e6:.3f} |"
         )
     print(
-        f"\ndriver: {r.driver_bytes / 1e6:.0f} MB of descriptors and receipts; {-(-setting.pairs // CHUNK_ROWS):,} chunks"
+        f"\ndriver: {r.driver_bytes / 1e6:.0f} MB of descriptors and receipts; {-(-setting.pairs // setting.chunk_rows):,} chunks"
     )
 
 

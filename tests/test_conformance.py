@@ -61,7 +61,6 @@ RAY_CASES = [
 RECEIPT = re.compile(r"\d{5}-\d{12}\.json")
 MARK = re.compile(r"-[0-9a-f]{12}(?=\.)")
 PATIENCE = 60.0  # seconds that a test waits for what must come
-COMMAND = f"import sys; from pairlift import rows; rows.CHUNK_ROWS = {CHUNK}; from pairlift.__main__ import main; sys.exit(main())"
 
 
 def write_pairs(path: Path, rows: int, special: dict[int, str] | None = None) -> Path:
@@ -187,7 +186,7 @@ def wait_for(condition: Callable[[], object]) -> bool:
 def start(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
     """Start `pairlift score` in a process of its own, with small chunks."""
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "score", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-m", "pairlift", "score", "--chunk-rows", str(CHUNK), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, cwd=cwd, env=os.environ | environment,
     )  # fmt: skip
 

@@ -241,12 +241,14 @@ def test_three_jobs_at_once_make_one_output(pairs: Path, place: Place, tmp_path:
 def test_what_a_death_has_left_of_a_part_is_no_part_and_goes(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     output = tmp_path / "scores"
     dies = (
-        "import os; from pairlift import rows; rows.CHUNK_ROWS = 16\n"
+        "import os\n"
         "from pairlift.storage.real_files import RealFiles; from pairlift.__main__ import main\n"
         "link = RealFiles.link\n"
         "RealFiles.link = lambda self, a, b: os._exit(9) if b.startswith('part-') else link(self, a, b)\nmain()"
     )
-    done = subprocess.run([sys.executable, "-c", dies, "score", SMALL_BUNDLE, pairs, f"{output}/"], check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", dies, "score", "--chunk-rows", "16", SMALL_BUNDLE, pairs, f"{output}/"], check=False
+    )
     assert (done.returncode, [path.name for path in output.iterdir()]) == (9, ["_pairlift"])
     left = [path.name for path in output.rglob("*") if path.is_file()]
     assert sorted(name.rpartition(".")[2] for name in left) == ["json", "partial"]

@@ -149,6 +149,8 @@ def test_the_command_prints_the_chunks_and_says_what_cannot_be_split(pairlift: R
     assert [line["spans"][0]["rows"] for line in lines] == [4096, 4096, 808]
     assert [line["spans"][0]["place"]["start"] for line in lines] == [0, 4096 * 36, 8192 * 36]
     assert {line["spans"][0]["input"] for line in lines} == {str(tmp_path / "in.jsonl")}
+    done = pairlift("plan", tmp_path / "in.jsonl", "--chunk-rows", 6000)
+    assert [json.loads(line)["row"] for line in done.stdout.splitlines()] == [0, 6000]
     done = pairlift("plan", tmp_path / "in.jsonl.gz")
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
     assert "in.jsonl.gz: is one compressed piece and cannot be split: one worker does all of it" in done.stderr

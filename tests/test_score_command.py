@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
+from pairlift.cli import score
+from pairlift.options import JobOptions
 
 HEADER = "id,premise,hypothesis\n"
 ROWS = [["1", "the dog runs", "a cat"], ["2", 'a "quoted", text', "two\nlines"], ["3", "straße", ""]]
@@ -278,3 +280,16 @@ def test_private_records_are_kept_out_of_the_rejects(pairlift: Run, bundle: Path
     assert "raw" not in rejected
     assert (rejected["line"], rejected["bytes"], rejected["reason"]) == (2, [36, 43], "bad_json")
     assert "secret" not in (tmp_path / "out.jsonl.rejects.jsonl").read_text()
+
+
+def test_chunks_have_the_rows_that_were_asked_for(pairlift: Run, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"premise": "the dog", "hypothesis": "a cat"}\n' * 25)
+    assert pairlift("score", "--chunk-rows", 10, bundle, tmp_path / "in.jsonl", f"{tmp_path}/out/").returncode == 0
+    parts = sorted((tmp_path / "out").glob("part-*"))
+    assert [part.name.split("-")[2] for part in parts] == [f"{row:012}" for row in (0, 10, 20)]
+    assert [len(part.read_text().splitlines()) for part in parts] == [10, 10, 5]
+
+
+def test_the_chunks_of_the_command_and_of_python_are_the_same_by_default() -> None:
+    default = next(option.default for option in score.params if option.name == "chunk_rows")
+    assert default == JobOptions().chunk_rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 VARIANTS = click.Choice(["fp32", "int8"])
+CHUNK_ROWS = click.IntRange(1, 1 << 16)
 
 
 @click.command()
@@ -43,6 +44,13 @@ VARIANTS = click.Choice(["fp32", "int8"])
     help="Share the job with N processes that run this same command, as the I-th of them.  [default: what the scheduler says]",
 )
 @click.option(
+    "--chunk-rows",
+    type=CHUNK_ROWS,
+    default=4096,
+    show_default=True,
+    help="How many rows are done and saved at a time. More: fewer parts, more memory, more to do again after a kill.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=1),
     help="Number of Ray workers.  [default: as many as there are processors for]",
@@ -70,6 +78,7 @@ def score(
     quoting: str | None,
     engine: str,
     task: str | None,
+    chunk_rows: int,
     workers: int | None,
     chunk_seconds: float,
     quiet: bool,
@@ -122,7 +131,7 @@ def score(
         say("fields: " + ", ".join(f"{field} from {column}" for field, column in pairs.items()))
     progress = None if quiet else make_progress()
     try:
-        options = JobOptions(fields=fields, quoting=quoting, raw=not no_raw, most_rejects=most)
+        options = JobOptions(fields=fields, quoting=quoting, raw=not no_raw, most_rejects=most, chunk_rows=chunk_rows)
         outcome = score_file(
             scorer, names, output, options, restart=restart, force=force, progress=progress, engine=run
         )
@@ -138,7 +147,8 @@ def score(
 @click.command()
 @click.argument("source", metavar="INPUT")
 @click.option("--quoting", type=click.Choice(["minimal", "none"]), help="Of CSV and TSV.")
-def plan(source: str, quoting: str | None) -> None:
+@click.option("--chunk-rows", type=CHUNK_ROWS, default=4096, show_default=True, help="Rows of a chunk.")
+def plan(source: str, quoting: str | None, chunk_rows: int) -> None:
     """Print the chunks of INPUT, or of several as for `score`, as JSON lines: where each begins, and how many rows it has.
 
     Example: pairlift plan s3://bucket/pairs.jsonl
@@ -152,7 +162,7 @@ def plan(source: str, quoting: str | None) -> None:
     from pairlift.plan import Descriptor, explain_plan, plan_files
 
     lasts = dict[str, Descriptor]()
-    for descriptor in plan_files(find_inputs(source), quoting):
+    for descriptor in plan_files(find_inputs(source), quoting, chunk_rows):
         spans = tuple(dataclasses.replace(span, input=shown_name(span.input, "")) for span in descriptor.spans)
         click.echo(orjson.dumps(dataclasses.replace(descriptor, spans=spans)).decode())
         lasts[descriptor.spans[-1].input] = descriptor

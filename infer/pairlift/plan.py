@@ -87,12 +87,13 @@ class _Piece:
     members: MemberStream | None
 
 
-def plan_files(names: Sequence[str], quoting: str | None = None) -> Iterator[Descriptor]:
+def plan_files(names: Sequence[str], quoting: str | None = None, chunk_rows: int = CHUNK_ROWS) -> Iterator[Descriptor]:
     """Yield the chunks of a job's inputs, in order.
 
     Args:
         names: The inputs, as `find_inputs` gives them.
         quoting: As the option `--quoting`.
+        chunk_rows: Rows of a chunk.
 
     Raises:
         UsageError: One is standard input, or has an extension that is none of ours.
@@ -105,7 +106,7 @@ def plan_files(names: Sequence[str], quoting: str | None = None) -> Iterator[Des
     found = format_of(names[0], None, quoting)
     with open_input(names[0]) as file:
         inputs = stamp_inputs(names, read_stamp(file))
-    yield from plan_inputs(inputs, found, CHUNK_ROWS)
+    yield from plan_inputs(inputs, found, chunk_rows)
 
 
 def plan_inputs(
