@@ -16,7 +16,8 @@ from pairlift.storage import bucket as bucket_module
 from pairlift.storage import conditional, s3, upload
 from pairlift.storage.bucket import BucketStore
 from pairlift.storage.object_file import open_object
-from pairlift.storage.store import Found, Stored, open_store
+from pairlift.storage.open import open_store
+from pairlift.storage.store import Found, Stored
 
 __all__ = ["bucket", "moto_port"]
 LARGE = bytes(range(256)) * 20  # five parts

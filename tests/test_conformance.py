@@ -32,13 +32,13 @@ from pairlift import Scorer, inputs, ray_pool
 from pairlift.aws.function import Function
 from pairlift.aws.settings import Settings
 from pairlift.errors import BundleError, DestinationError, InputError, RejectsError, StorageError, UsageError
-from pairlift.formats import open_input
 from pairlift.inputs import find_inputs
 from pairlift.options import JobOptions
 from pairlift.ray_dataset import DatasetScorer
 from pairlift.ray_engine import Cluster
 from pairlift.rejects import parse_most_rejects
-from pairlift.storage import Stamp, read_stamp
+from pairlift.storage.open import open_input
+from pairlift.storage.stamp import Stamp, read_stamp
 
 ray = pytest.importorskip("ray")
 

@@ -21,14 +21,14 @@ from bucket import Bucket, bucket, moto_port
 from conftest import SMALL_BUNDLE, SMALL_CHUNKS, Run, score_small
 from pairlift import Scorer, formats, inputs
 from pairlift.errors import ChangedError, InputError, UsageError
-from pairlift.inputs import Input, check_apart, common_folder, find_inputs, stamp_inputs
+from pairlift.inputs import check_apart, common_folder, find_inputs, stamp_inputs
 from pairlift.names import MARK, Names
 from pairlift.options import JobOptions
 from pairlift.outputs.keeper import Keeper
 from pairlift.plan import Descriptor, group_descriptors, plan_files, plan_inputs
 from pairlift.progress import Step
-from pairlift.storage import read_stamp
-from pairlift.storage.store import open_store
+from pairlift.storage.open import open_input, open_store
+from pairlift.storage.stamp import Input, read_stamp
 from pairlift.worker import Task, Worker, run_descriptor
 
 __all__ = ["bucket", "moto_port"]
@@ -45,7 +45,7 @@ def lots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 def plan_small(names: Sequence[str]) -> list[Descriptor]:
     """Return the small chunks of a job's inputs."""
-    with formats.open_input(names[0]) as file:
+    with open_input(names[0]) as file:
         stamped = stamp_inputs(names, read_stamp(file))
     return list(plan_inputs(stamped, formats.format_of(names[0]), SMALL_CHUNKS))
 

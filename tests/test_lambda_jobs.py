@@ -35,7 +35,9 @@ from lambda_runtime import LambdaRuntime
 from pairlift import Scorer, formats
 from pairlift.inputs import stamp_inputs
 from pairlift.plan import plan_inputs
-from pairlift.storage import read_stamp, s3
+from pairlift.storage import s3
+from pairlift.storage.open import open_input
+from pairlift.storage.stamp import read_stamp
 
 __all__ = ["moto_port"]
 ROWS = 100  # seven chunks of 16
@@ -249,7 +251,7 @@ def test_chunks_that_are_asked_for_one_by_one_are_put_together_by_the_job(
     for name, value in bucket.environment.items():
         monkeypatch.setenv(name, value)
     s3._client.cache_clear()
-    with formats.open_input(bucket.url("in.jsonl")) as file:
+    with open_input(bucket.url("in.jsonl")) as file:
         inputs = stamp_inputs([bucket.url("in.jsonl")], read_stamp(file))
     descriptors = plan_inputs(inputs, formats.format_of("in.jsonl"), SMALL_CHUNKS)
     plan = [json.loads(orjson.dumps(descriptor)) for descriptor in descriptors]

@@ -18,10 +18,10 @@ from deaths import death, find_receipts, job_folder
 from pairlift import Scorer, formats
 from pairlift.errors import ChangedError, DestinationError, InputError, UsageError
 from pairlift.formats import format_of
+from pairlift.identify import read_runtime
 from pairlift.inputs import find_inputs
 from pairlift.job import score_file
 from pairlift.names import MANIFEST_OF_PARTS, MARK
-from pairlift.options import read_runtime
 from pairlift.outcome import Outcome
 from pairlift.progress import Step
 

@@ -16,11 +16,12 @@ from conftest import SMALL_CHUNKS, Run, score_small
 from pairlift import Scorer, formats
 from pairlift.errors import ChangedError, UsageError
 from pairlift.formats import Row
-from pairlift.inputs import Input, stamp_inputs
+from pairlift.inputs import stamp_inputs
 from pairlift.names import Key
 from pairlift.options import JobOptions
 from pairlift.plan import Descriptor, Span, group_descriptors, plan_inputs, read_from, take_planned
-from pairlift.storage import read_stamp
+from pairlift.storage.open import open_input
+from pairlift.storage.stamp import Input, read_stamp
 from pairlift.worker import run_descriptor
 
 ROWS = 200
@@ -72,7 +73,7 @@ def tell(row: Row) -> tuple[Any, ...]:
 def read_span(span: Span) -> list[tuple[Any, ...]]:
     """Read the rows of a span, by a reader that has read nothing else."""
     found = formats.format_of(span.input)
-    with formats.open_input(span.input) as file:
+    with open_input(span.input) as file:
         reader = formats.open_reader(file, span.input, found)
         return [tell(row) for row in take_planned(read_from(reader, file, found, span), span)]
 
@@ -81,7 +82,7 @@ def read_chunks(path: Path, plan: list[Descriptor]) -> list[tuple[Any, ...]]:
     """Read the chunks of one input one by one in any order, with one reader, and return their rows in the right one."""
     found, shuffled = formats.format_of(str(path)), random.Random(7).sample(plan, len(plan))
     rows = {}
-    with formats.open_input(str(path)) as file:
+    with open_input(str(path)) as file:
         reader = formats.open_reader(file, str(path), found)
         for descriptor in shuffled:
             (span,) = descriptor.spans

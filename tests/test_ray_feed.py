@@ -5,7 +5,7 @@ from __future__ import annotations
 from pairlift.formats.row import Place
 from pairlift.plan import Descriptor, Span
 from pairlift.ray_feed import Queue
-from pairlift.storage import Stamp
+from pairlift.storage.stamp import Stamp
 
 
 def describe(row: int, member: int | None = None) -> Descriptor:

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 from conftest import SMALL_BUNDLE, score_small
-from pairlift import Scorer, formats
+from pairlift import Scorer, formats, job
 from pairlift.errors import InputError
 from pairlift.formats.members import MemberStream
 from pairlift.formats.row import Place
+from pairlift.storage.open import open_input
 
 ROWS = 3000
 PAIRS = [(f"a dog {i * 7919 % 10007}", f"a cat {i * i % 10007}") for i in range(ROWS)]
@@ -177,7 +178,7 @@ def test_a_place_that_cannot_be_come_to_passes(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["in.jsonl", "in.csv", "in.parquet"])
 def test_a_read_that_fails_once_costs_no_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    path, usual, tried = tmp_path / name, formats.open_input, []
+    path, usual, tried = tmp_path / name, open_input, []
     path.write_bytes(FILES[name])
 
     def open_failing(given: str) -> BinaryIO:
@@ -187,7 +188,7 @@ def test_a_read_that_fails_once_costs_no_work(tmp_path: Path, monkeypatch: pytes
         tried.append(given)
         return cast("BinaryIO", FailingLate(file))
 
-    monkeypatch.setattr(formats, "open_input", open_failing)
+    monkeypatch.setattr(job, "open_input", open_failing)
     scorer = Scorer.open(SMALL_BUNDLE)
     with pytest.raises(InputError, match=r"Input/output error.*; run the same command again"):
         score_small(scorer, path, tmp_path / "out.csv", chunk_rows=64)

@@ -16,9 +16,9 @@ from bucket import Bucket, bucket, moto_port
 from conftest import ROOT, SMALL_BUNDLE, Run, run_pairlift, score_small
 from pairlift import Scorer
 from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, StorageError
-from pairlift.formats import open_input
 from pairlift.progress import Step
 from pairlift.storage import object_file, upload
+from pairlift.storage.open import open_input
 
 __all__ = ["bucket", "moto_port"]
 ROWS = 100

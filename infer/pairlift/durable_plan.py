@@ -9,10 +9,11 @@ import orjson
 
 from pairlift import record
 from pairlift.formats import Format
-from pairlift.inputs import Input, cut_lots
+from pairlift.inputs import cut_lots
 from pairlift.names import Key
 from pairlift.outputs.keeper import Keeper
 from pairlift.plan import Descriptor, plan_inputs
+from pairlift.storage.stamp import Input
 
 PIECE_CHUNKS = 64
 STOPPED = object()

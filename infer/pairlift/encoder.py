@@ -11,9 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from pairlift.errors import InputError, RowError
+from pairlift.bytepair import BytePair
+from pairlift.errors import BundleError, InputError, RowError
 from pairlift.packing import Batch, Packing, pack
-from pairlift.tokenizer import TokenizerRecord, Tokens, build_tokenizer
+from pairlift.tokenizer import Tokenizer, TokenizerRecord, Tokens
+from pairlift.wordpiece import WordPiece
+
+WINDOW_ROWS = 2048  # rows tokenised and sorted together; memory is bounded by it, and batches never cross it
 
 Pair = tuple[str, str]
 
@@ -31,7 +35,7 @@ class PairEncoder:
 
     def __init__(self, record: EncoderRecord) -> None:
         self.record = record
-        self._tokenizer = build_tokenizer(record.tokenizer)
+        self._tokenizer = _build_tokenizer(record.tokenizer)
 
     @property
     def packing(self) -> Packing:
@@ -158,3 +162,11 @@ def _read_bytepair(tokenizer: Any) -> TokenizerRecord:
         unsplittable=tuple(tokenizer.unsplittable_tokens),
         add_prefix_space=bool(tokenizer.add_prefix_space),
     )
+
+
+def _build_tokenizer(record: TokenizerRecord) -> Tokenizer:
+    if record.family == "wordpiece":
+        return WordPiece(record)
+    if record.family == "bytepair":
+        return BytePair(record)
+    raise BundleError(f"tokenizer.json: family {record.family!r}, expected wordpiece or bytepair")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from pairlift.formats import STREAM
-from pairlift.inputs import Input, describe_change
+from pairlift.storage.open import STREAM
+from pairlift.storage.stamp import Input, describe_change
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import datetime
 import logging
 import os
 import re
@@ -13,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pairlift.errors import InputError, StorageError, UsageError
-from pairlift.formats import KINDS, STREAM, open_input
+from pairlift.formats import KINDS
 from pairlift.formats.compression import SUFFIXES
 from pairlift.names import MANIFEST_OF_PARTS, OLD_MANIFEST, OLD_PART, PART, REJECTS
-from pairlift.storage import Stamp, is_remote, read_stamp
+from pairlift.storage.open import STREAM, open_input, open_store
+from pairlift.storage.stamp import Input, Stamp, read_stamp
+from pairlift.storage.url import SCHEME, is_remote
 
 OPENERS = 16  # objects asked for at once: each takes a round trip
 LOT_BYTES = 4 << 20  # of small inputs that are read as one
@@ -25,14 +25,6 @@ BELOW = "**/*"  # what a directory or a prefix stands for
 SOME_PART = "/part-00000-000000000000-000000000000"
 
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
-    """One of a job's inputs, and what it was known by when the job began."""
-
-    name: str
-    stamp: Stamp
 
 
 def is_several(named: str) -> bool:
@@ -130,15 +122,6 @@ def cut_lots(inputs: Sequence[Input]) -> list[tuple[Input, ...]]:
     return [tuple(lot) for lot in lots]
 
 
-def describe_change(was: Stamp, now: Stamp) -> str:
-    """Return in words how an input has changed."""
-    if was.etag or now.etag:
-        return f"was {was.size} bytes with ETag {was.etag}, is {now.size} bytes with ETag {now.etag}"
-    times = [datetime.datetime.fromtimestamp(stamp.modified / 1e9, datetime.UTC) for stamp in (was, now)]
-    shown = [f"{time:%Y-%m-%d %H:%M:%S.%f} UTC" for time in times]
-    return f"was {was.size} bytes of {shown[0]}, is {now.size} bytes of {shown[1]}"
-
-
 def common_folder(names: Sequence[str]) -> str:
     """Return the folder that all inputs are in, with its slash, or nothing."""
     common = os.path.commonprefix([name[: name.rfind("/") + 1] for name in names])  # noqa: RUF071 (cut at a slash below)
@@ -213,9 +196,6 @@ def _list_files(named: str) -> dict[str, int]:
 
 def _list_bucket(named: str) -> dict[str, int]:
     """Return the objects that a name stands for, with their sizes."""
-    from pairlift.storage.store import open_store
-    from pairlift.storage.url import SCHEME
-
     head = _fixed_head(named)
     bucket, _, key = head.removeprefix(SCHEME).partition("/")
     root = f"{SCHEME}{bucket}/"

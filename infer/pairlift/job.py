@@ -15,20 +15,24 @@ from pairlift.carry import carry_out
 from pairlift.console import say
 from pairlift.counts import Tally
 from pairlift.errors import InputError
-from pairlift.formats import STREAM, Format, Writer
+from pairlift.formats import Format, Writer
 from pairlift.golden import FIRST_ROWS, replay
-from pairlift.inputs import Input, stamp_inputs
+from pairlift.identify import identify
+from pairlift.inputs import stamp_inputs
 from pairlift.local_engine import run_here, score_each
-from pairlift.options import JobOptions, identify
+from pairlift.options import JobOptions
 from pairlift.outcome import Outcome
 from pairlift.outputs.ledger import Ledger
 from pairlift.outputs.places import check_place, open_output
 from pairlift.outputs.records import Chunk, LastRun
 from pairlift.progress import Progress
+from pairlift.reopen import check_stamp, open_again
 from pairlift.scorer import Scorer
-from pairlift.source import Source, check_stamp, open_again, open_source
+from pairlift.source import Source, open_source
 from pairlift.staging import storage_errors
-from pairlift.storage import Stamp, is_remote, read_stamp
+from pairlift.storage.open import STREAM, open_input
+from pairlift.storage.stamp import Input, Stamp, read_stamp
+from pairlift.storage.url import is_remote
 from pairlift.terms import MayGoOn, Terms, measure_run
 
 Engine = Callable[[Scorer, Source, Ledger, Terms], LastRun]
@@ -83,11 +87,11 @@ def score_file(
     with storage_errors(output):
         if where is not None:
             check_place(where, names, scorer.bundle.path)
-        with formats.open_input(names[0]) as file:
+        with open_input(names[0]) as file:
             inputs = stamp_inputs(names, Stamp() if names[0] == STREAM else read_stamp(file))
             if where is None:
                 replay(scorer, FIRST_ROWS)
-                return _score_to_stream(scorer, open_source(scorer, file, inputs, found, written, options), terms)
+                return _score_to_stream(scorer, _open(scorer, file, inputs, found, written, options), terms)
             identity = identify(scorer, inputs, found, written, options, where.locked)
             with _Scoring(scorer, file, inputs, found, written, options, terms, engine) as work:
                 return carry_out(where, identity, work, restart=restart, force=force)
@@ -135,7 +139,14 @@ class _Scoring:
         return last_run
 
     def _open(self, file: BinaryIO) -> Source:
-        return open_source(self._scorer, file, self._inputs, self._found, self._written, self._options)
+        return _open(self._scorer, file, self._inputs, self._found, self._written, self._options)
+
+
+def _open(
+    scorer: Scorer, file: BinaryIO, inputs: tuple[Input, ...], found: Format, written: Format, options: JobOptions
+) -> Source:
+    fields, labels = scorer.bundle.manifest.fields, scorer.labels
+    return open_source(file, inputs, found, written, options, fields=fields, labels=labels)
 
 
 def _check_unchanged(opened: Source) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from pairlift.chunks import Running
 from pairlift.errors import ChangedError
-from pairlift.formats import STREAM
 from pairlift.names import Key
 from pairlift.outputs.ledger import Ledger
 from pairlift.outputs.records import Chunk, LastRun, Receipt
@@ -17,6 +16,7 @@ from pairlift.rows import RowStream, digest_rows
 from pairlift.scorer import Scorer
 from pairlift.signals import noted_signals
 from pairlift.source import Source
+from pairlift.storage.open import STREAM
 from pairlift.terms import Terms, check_signals, measure_run
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from pairlift.counts import Tally
-from pairlift.formats import STREAM
 from pairlift.names import REJECTS
 from pairlift.outputs.records import JobManifest, LastRun
+from pairlift.storage.open import STREAM
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

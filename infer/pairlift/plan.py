@@ -13,17 +13,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, cast
 
 from pairlift.errors import ChangedError, EmptyError, UsageError
-from pairlift.formats import PARQUET, STREAM, Format, check_alike, format_of, open_input, open_reader, reopen
+from pairlift.formats import PARQUET, Format, check_alike, format_of, open_reader, reopen
 from pairlift.formats.delimited import DelimitedReader
 from pairlift.formats.jsonl import JsonlReader
 from pairlift.formats.members import MemberStream
 from pairlift.formats.row import Place, Reader, Row
 from pairlift.formats.row import Span as RowSpan
-from pairlift.inputs import Input, cut_lots, stamp_inputs
+from pairlift.inputs import cut_lots, stamp_inputs
 from pairlift.names import Key
+from pairlift.reopen import check_stamp
 from pairlift.rows import CHUNK_ROWS, take_windows
-from pairlift.source import check_stamp
-from pairlift.storage import Stamp, read_stamp
+from pairlift.storage.open import STREAM, open_input
+from pairlift.storage.stamp import Input, Stamp, read_stamp
 
 BUFFER = 1 << 20
 

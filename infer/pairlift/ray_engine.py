@@ -8,7 +8,6 @@ from collections import Counter
 
 from pairlift.durable_plan import open_plan
 from pairlift.errors import Stopped, StorageError, UsageError
-from pairlift.formats import STREAM
 from pairlift.outputs.ledger import Ledger
 from pairlift.outputs.records import LastRun
 from pairlift.ray_cluster import FREE_CPUS, connected
@@ -18,6 +17,7 @@ from pairlift.scorer import Scorer
 from pairlift.sharing import describe_task, locate
 from pairlift.signals import noted_signals
 from pairlift.source import Source
+from pairlift.storage.open import STREAM
 from pairlift.terms import RUN_AGAIN, Terms, measure_run
 
 

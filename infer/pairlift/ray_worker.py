@@ -13,7 +13,7 @@ from typing import Any
 from pairlift.durable_plan import DurablePlan
 from pairlift.errors import BundleError, ChangedError, PairliftError, StorageError
 from pairlift.golden import FIRST_ROWS, replay
-from pairlift.options import read_runtime
+from pairlift.identify import read_runtime
 from pairlift.outputs.records import Receipt
 from pairlift.plan import Descriptor
 from pairlift.ray_feed import PLAN_CHUNKS

@@ -8,11 +8,10 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from pairlift.encoder import Pair, check_field
+from pairlift.encoder import WINDOW_ROWS, Pair, check_field
 from pairlift.errors import RowError
 from pairlift.formats import Row
 from pairlift.formats.row import Span
-from pairlift.scorer import WINDOW_ROWS
 
 CHUNK_ROWS = 2 * WINDOW_ROWS  # for every engine; what a death costs, and what memory is bounded by
 CHUNK_BYTES = 4 << 20  # of rows as they stand in the file: a chunk of long rows has fewer of them,

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from pairlift.bundle import Bundle
 from pairlift.counts import Counts, count_texts
-from pairlift.encoder import Pair, PairEncoder, check_text
+from pairlift.encoder import WINDOW_ROWS, Pair, PairEncoder, check_text
 from pairlift.errors import BundleError, RowError, UsageError
 from pairlift.packing import Batch, measure, pack
 from pairlift.session import count_threads, open_session
 
 Probabilities = NDArray[np.float32]
 
-WINDOW_ROWS = 2048  # rows tokenised and sorted together; memory is bounded by it, and batches never cross it
 BATCH_TOKENS = 1024  # larger batches fall out of the cache and are slower (docs/performance.md)
 
 

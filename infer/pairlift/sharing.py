@@ -18,16 +18,16 @@ from typing import Protocol, TypeVar
 
 from pairlift.durable_plan import open_plan
 from pairlift.errors import UsageError
+from pairlift.identify import read_runtime
 from pairlift.inputs import common_folder
 from pairlift.local_engine import run_here
 from pairlift.names import Key
-from pairlift.options import read_runtime
 from pairlift.outputs.ledger import Ledger
 from pairlift.outputs.records import LastRun
 from pairlift.scorer import Scorer
 from pairlift.signals import noted_signals
 from pairlift.source import Source
-from pairlift.storage import is_remote
+from pairlift.storage.url import is_remote
 from pairlift.terms import Terms, check_signals, measure_run
 from pairlift.worker import Task, Worker
 

@@ -66,20 +66,3 @@ class TokenizerRecord:
     unknown: str = ""
     unsplittable: tuple[str, ...] = ()
     add_prefix_space: bool = False
-
-
-def build_tokenizer(record: TokenizerRecord) -> Tokenizer:
-    """Return the tokenizer that a record describes.
-
-    Raises:
-        BundleError: The family is not known here.
-    """
-    from pairlift.bytepair import BytePair
-    from pairlift.errors import BundleError
-    from pairlift.wordpiece import WordPiece
-
-    if record.family == "wordpiece":
-        return WordPiece(record)
-    if record.family == "bytepair":
-        return BytePair(record)
-    raise BundleError(f"tokenizer.json: family {record.family!r}, expected wordpiece or bytepair")

@@ -11,18 +11,22 @@ from pairlift import formats
 from pairlift.chunks import Running
 from pairlift.errors import ChangedError, DestinationError, UsageError
 from pairlift.formats import Format, Reader, Row
-from pairlift.inputs import Input, common_folder, describe_change, shown_name
+from pairlift.identify import identify
+from pairlift.inputs import common_folder, shown_name
 from pairlift.names import Key
-from pairlift.options import JobOptions, identify
+from pairlift.options import JobOptions
 from pairlift.outputs.keeper import Keeper
 from pairlift.outputs.places import check_place, open_output
 from pairlift.outputs.records import Receipt
 from pairlift.plan import Descriptor, Span, read_from, take_planned
+from pairlift.reopen import check_stamp, open_again
 from pairlift.rows import RowStream
 from pairlift.scorer import Scorer
-from pairlift.source import check_stamp, open_again, open_source
+from pairlift.source import open_source
 from pairlift.staging import storage_errors
-from pairlift.storage import is_remote, read_stamp
+from pairlift.storage.open import open_input
+from pairlift.storage.stamp import Input, describe_change, read_stamp
+from pairlift.storage.url import is_remote
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +104,7 @@ def run_descriptor(
 
 def _check_planned(planned: Input) -> None:
     """Hold an input to what it was when the plan was made, before a job of another one is begun; a `ChangedError`."""
-    with formats.open_input(planned.name) as file:
+    with open_input(planned.name) as file:
         now = read_stamp(file)
     if now != planned.stamp:
         raise ChangedError(
@@ -121,7 +125,15 @@ class Worker:
         self._scorer, self._task = scorer, task
         first = task.leaders[0]
         self._first = _open_unchanged(first)
-        self._opened = open_source(scorer, self._first, task.leaders, task.found, task.written, task.options)
+        self._opened = open_source(
+            self._first,
+            task.leaders,
+            task.found,
+            task.written,
+            task.options,
+            fields=scorer.bundle.manifest.fields,
+            labels=scorer.labels,
+        )
         # What has been read of the first rows is read again from where a descriptor begins, by a reader of its own.
         self._input, self._file = first, _open_unchanged(first)
         self._reader: Reader = formats.open_reader(self._file, first.name, task.found)

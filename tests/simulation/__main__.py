@@ -15,7 +15,7 @@ from typing import Any
 import pairlift.carry
 import pairlift.sharing
 import pairlift.storage.directory
-from pairlift.outputs import jobs, keeper, ledger, lock, output, receipts, strangers
+from pairlift.outputs import existing, jobs, keeper, ledger, lock, output, receipts, strangers
 
 from simulation.reverted import REVERTED, count_until_found
 from simulation.schedule import Failure, play
@@ -25,7 +25,18 @@ BATCH = 500
 MOST_SHOWN = 3
 MOST_UNTIL_FOUND = 20_000
 TRACED = 1500  # schedules whose lines are noted: it takes five times as long
-MODULES = (jobs, keeper, receipts, ledger, lock, output, strangers, pairlift.carry, pairlift.storage.directory)
+MODULES = (
+    existing,
+    jobs,
+    keeper,
+    receipts,
+    ledger,
+    lock,
+    output,
+    strangers,
+    pairlift.carry,
+    pairlift.storage.directory,
+)
 READS = {"read input", "stat input", "read", "digest", "version", "walk", "get object", "head object", "list objects"}
 Pairs = Counter[tuple[str, str]]
 

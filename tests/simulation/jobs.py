@@ -16,7 +16,6 @@ from pairlift.errors import ChangedError, InputError, PairliftError, Stopped
 from pairlift.formats.lines import LineReader
 from pairlift.formats.row import Place, Written
 from pairlift.identity import Identity
-from pairlift.inputs import Input
 from pairlift.names import Key, Names
 from pairlift.outputs.ledger import Ledger
 from pairlift.outputs.output import Output
@@ -25,8 +24,8 @@ from pairlift.plan import Descriptor, Span
 from pairlift.rejects import MostRejects
 from pairlift.sharing import Share, share_out
 from pairlift.staging import storage_errors
-from pairlift.storage import Stamp
 from pairlift.storage.directory import DirectoryStore
+from pairlift.storage.stamp import Input, Stamp
 
 from simulation.storage import Disk, SimulatedBucket, SimulatedFiles
 from simulation.world import Process, World

@@ -15,7 +15,7 @@ from pairlift.errors import UsageError
 from pairlift.manifest import MANIFEST
 from pairlift.metrics import Metrics, fit_temperature, measure
 from pairlift.scorer import Scorer, softmax
-from pairlift.storage import is_remote
+from pairlift.storage.url import is_remote
 from pairlift_training.calibrate import calibrate_run
 from pairlift_training.data import Rows, read_data
 from pairlift_training.labels import check_labels, label_places

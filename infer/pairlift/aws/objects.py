@@ -9,8 +9,8 @@ from pairlift.aws.jobs import ObjectJob, check_url
 from pairlift.aws.settings import Settings
 from pairlift.aws.shape import quote
 from pairlift.errors import UsageError
-from pairlift.formats import DELIMITERS, PARQUET, format_of
 from pairlift.formats.compression import SUFFIXES
+from pairlift.formats.format import DELIMITERS, PARQUET, format_of
 from pairlift.names import is_made
 from pairlift.storage.url import S3Url
 

@@ -10,6 +10,7 @@ from pairlift import record
 from pairlift.errors import ChangedError, DestinationError
 from pairlift.identity import Identity
 from pairlift.names import FOLDER, Names, draw_mark
+from pairlift.outputs.existing import check_replaceable, explain_file, find_parts, is_same_job, look_at_replaced
 from pairlift.outputs.jobs import (
     OLDER,
     AtWork,
@@ -31,7 +32,7 @@ from pairlift.outputs.ledger import Ledger
 from pairlift.outputs.lock import AT_WORK, Lock, hold
 from pairlift.outputs.receipts import DamagedError
 from pairlift.outputs.records import JobManifest, JobRecord, Replaced, Verdict
-from pairlift.outputs.strangers import refuse_beside, refuse_strangers
+from pairlift.outputs.strangers import refuse_beside
 from pairlift.storage.directory import DirectoryStore
 from pairlift.storage.store import Store
 
@@ -65,7 +66,7 @@ class Output:
         Raises:
             DestinationError: There is something else, or an output that was altered.
         """
-        manifest = self._find_parts() if self.names.whole else self._find_file()
+        manifest = find_parts(self.store, self.names, self.name) if self.names.whole else self._find_file()
         if manifest is None:
             return None
         if identity.is_stream:
@@ -182,106 +183,59 @@ class Output:
                 self._lock = None
 
     def _begin(self, identity: Identity, restart: bool, force: bool, resumable: bool) -> Ledger | None:
-        store, names, lock = self.store, self.names, self._lock
+        store, names = self.store, self.names
         while True:
             self.settle()
-            replaced = self._look_at_replaced(
-                force
-            )  # before the look at what is there: what comes after it is not replaced
+            replaced = look_at_replaced(store, names, force)  # first: what comes after it is not replaced
             if self.find_finished(identity, force) is not None:
                 return None
-            if self._look_at_replaced(force) != replaced:  # a process was just writing what follows its commit
+            if look_at_replaced(store, names, force) != replaced:  # a process was just writing what follows its commit
                 continue
             at_work = read_job(store, names)
-            if at_work.job is not None and resumable and not restart and self._is_same(at_work.job, identity, replaced):
-                if names.whole or at_work.job.replaced == replaced:
-                    return Ledger(store, names, at_work.job, lock)
-                renewed = dataclasses.replace(at_work.job, replaced=replaced)
-                if store.swap(names.job, writing(record.dump(renewed)), renewed.mark, at_work.version):
-                    return Ledger(store, names, renewed, lock)
-                continue
-            fate = Fate.DEAD
-            if at_work.version is not None:
-                self._check_replaceable(at_work, identity, restart or force)
-                fate = abandon(store, names, at_work.job) if at_work.job and lock is None else fate
-                manifest = read_manifest(store, names) if fate is Fate.COMMITTED else None
-                if fate is Fate.COMMITTED and (names.whole or manifest is None or manifest.mark != at_work.mark):
-                    continue  # what follows the commit comes first
-            if lock is not None:
-                if lock.older and not (restart or force):
-                    raise ChangedError(f"{store.root}{names.folder}: {OLDER}")
-                lock.clear(but=[names.job])
-            job = JobRecord(mark=draw_mark(), identity=identity, replaced=replaced)
-            store.probe(names.probe(job.mark), job.mark)
-            if store.swap(names.job, writing(record.dump(job)), job.mark, at_work.version) is None:
-                remove_jobs(store, names, [job.mark])
-                continue
-            if at_work.mark is not None and fate is not Fate.DOOMED:
-                remove_jobs(store, names, [at_work.mark], but=[names.verdict(at_work.mark)])
-            return Ledger(store, names, job, lock, fresh=True)
+            job = at_work.job
+            if job and resumable and not restart and is_same_job(store, names, job, identity, replaced):
+                ledger = self._take_up(at_work, job, replaced)
+            else:
+                ledger = self._start(at_work, identity, replaced, restart or force)
+            if ledger is not None:
+                return ledger
 
-    def _is_same(self, job: JobRecord, identity: Identity, replaced: Replaced) -> bool:
-        """Return whether a job that is at work is the same, and can still commit."""
-        if job.identity.is_stream or job.identity.difference(identity):
-            return False
-        verdict = read_verdict(self.store, self.names, job.mark)
-        if verdict is not None and verdict.manifest is None:
-            return False
-        # A job of parts that is to be committed, and is not after the look above, has damaged chunks, which are done again.
-        return not self.names.whole or job.replaced.manifest == replaced.manifest
+    def _take_up(self, at_work: AtWork, job: JobRecord, replaced: Replaced) -> Ledger | None:
+        """Go on with a job that is at work; None if it is another one by now."""
+        if self.names.whole or job.replaced == replaced:
+            return Ledger(self.store, self.names, job, self._lock)
+        renewed = dataclasses.replace(job, replaced=replaced)
+        if self.store.swap(self.names.job, writing(record.dump(renewed)), renewed.mark, at_work.version):
+            return Ledger(self.store, self.names, renewed, self._lock)
+        return None
 
-    def _check_replaceable(self, at_work: AtWork, identity: Identity, allowed: bool) -> None:
-        """Refuse to take the place of a job of another identity that is not over."""
-        if allowed:
-            return
-        where = self.store.root + self.names.job
-        if at_work.job is None:
-            raise ChangedError(f"{where}: {OLDER}")
-        if at_work.job.identity.is_stream and identity.is_stream:
-            return
-        changed = at_work.job.identity.difference(identity)
-        verdict = read_verdict(self.store, self.names, at_work.job.mark)
-        if changed and (verdict is None or verdict.manifest is not None):
-            raise ChangedError(
-                f"{where}: the unfinished job was another one: {changed}; change that back, or start over with --restart"
-            )
-
-    def _look_at_replaced(self, force: bool) -> Replaced:
-        def version_of(name: str) -> str | None:
-            found = self.store.stat(name)
-            return found.version if found else None
-
-        names = self.names
-        if names.whole:
-            return Replaced(manifest=version_of(names.manifest) if force else None)
-        return Replaced(
-            output=version_of(names.output) if force else None,
-            manifest=version_of(names.manifest),
-            rejects=version_of(names.rejects("")),
-        )
-
-    def _find_parts(self) -> JobManifest | None:
-        refuse_strangers(self.store, self.names, self.name)
-        store, names = self.store, self.names
-        if store.read(names.manifest) is None:
+    def _start(self, at_work: AtWork, identity: Identity, replaced: Replaced, allowed: bool) -> Ledger | None:
+        """Begin a job in the place of the one that is at work; None if that has changed, or what follows its commit comes first."""
+        store, names, lock, fate = self.store, self.names, self._lock, Fate.DEAD
+        if at_work.version is not None:
+            check_replaceable(store, names, at_work, identity, allowed)
+            fate = abandon(store, names, at_work.job) if at_work.job and lock is None else fate
+            manifest = read_manifest(store, names) if fate is Fate.COMMITTED else None
+            if fate is Fate.COMMITTED and (names.whole or manifest is None or manifest.mark != at_work.mark):
+                return None
+        if lock is not None:
+            if lock.older and not allowed:
+                raise ChangedError(f"{store.root}{names.folder}: {OLDER}")
+            lock.clear(but=[names.job])
+        job = JobRecord(mark=draw_mark(), identity=identity, replaced=replaced)
+        store.probe(names.probe(job.mark), job.mark)
+        if store.swap(names.job, writing(record.dump(job)), job.mark, at_work.version) is None:
+            remove_jobs(store, names, [job.mark])
             return None
-        manifest = read_manifest(store, names)
-        if manifest is None:
-            raise DestinationError(
-                f"{store.root}{names.manifest}: was not written by this version of pairlift; move the directory, or choose another output"
-            )
-        there = store.find("part-")
-        lost = next((p for p in manifest.parts if p.path not in there or there[p.path].size != p.size), None)
-        if lost is not None:
-            size = f"{there[lost.path].size} bytes, expected {lost.size}" if lost.path in there else "missing"
-            raise self._altered(f"{lost.path}: {size}")
-        return manifest
+        if at_work.mark is not None and fate is not Fate.DOOMED:
+            remove_jobs(store, names, [at_work.mark], but=[names.verdict(at_work.mark)])
+        return Ledger(store, names, job, lock, fresh=True)
 
     def _find_file(self) -> JobManifest | None:
-        problem = self._see_file()
+        problem = explain_file(self.store, self.names)
         if problem:  # a process may be about to write the manifest, or have died before it did
             self.settle()
-            problem = self._see_file()
+            problem = explain_file(self.store, self.names)
         if problem and self.locked and self._lock is None and self.store.stat(self.names.job) is not None:
             raise DestinationError(f"{self.name}: {AT_WORK}")
         if problem:
@@ -291,21 +245,3 @@ class Output:
             refuse_beside(self.store, self.names, manifest)
             return None
         return manifest
-
-    def _see_file(self) -> str:
-        """Return what is wrong with the file that is there, or nothing."""
-        found, manifest = self.store.stat(self.names.output), read_manifest(self.store, self.names)
-        if found is None:
-            return ""
-        if manifest is None:
-            return "exists and was not made by pairlift"
-        if found.size != manifest.output_size:
-            return f"exists, altered since it was made ({found.size} bytes, expected {manifest.output_size})"
-        looked = self.store.look(self.names.output)
-        what = "other bytes" if looked is None or looked.mark is None else "another object"
-        return "" if is_of(looked, manifest) else f"exists, altered since it was made ({what})"
-
-    def _altered(self, what: str) -> DestinationError:
-        return DestinationError(
-            f"{self.name}: exists, altered since it was made ({what}); remove it, or choose another name"
-        )

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from pairlift.errors import DestinationError, UsageError
-from pairlift.formats import STREAM, Format
+from pairlift.formats import Format
 from pairlift.names import Key, Names
 from pairlift.outputs.output import Output
-from pairlift.storage.store import open_store
+from pairlift.storage.open import STREAM, open_store
 from pairlift.storage.url import S3Url, is_remote, parse_url
 
 LONGEST_KEY = 1024  # bytes, on S3

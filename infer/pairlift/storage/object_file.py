@@ -8,8 +8,8 @@ import time
 from typing import Any, BinaryIO, cast
 
 from pairlift.errors import InputError
-from pairlift.storage import Stamp
 from pairlift.storage.s3 import ABSENT, ATTEMPTS, TAKEN, client, code_of, explain, is_passing
+from pairlift.storage.stamp import Stamp
 from pairlift.storage.url import S3Url, parse_url
 
 BLOCK = 8 << 20  # bytes asked for at once: a request costs some 20 ms and a fraction of a cent, whatever its size

@@ -10,8 +10,6 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import BinaryIO, Protocol
 
-from pairlift.storage.url import SCHEME, S3Url, is_remote
-
 Write = Callable[[BinaryIO], object]
 
 
@@ -116,20 +114,3 @@ class Store(Protocol):
     def probe(self, name: str, mark: str) -> None:
         """See, by a file of that name, that what is there cannot be created again; a `StorageError` if the store lets it."""
         ...
-
-
-def open_store(root: str, scratch: str = "") -> Store:
-    """Return the store of a root that ends in `/`.
-
-    Args:
-        root: A directory, or `s3://bucket/prefix/`, which may be a whole bucket.
-        scratch: The folder of a directory below which files are written before they get their names; ends in `/`.
-    """
-    if is_remote(root):
-        from pairlift.storage.bucket import BucketStore
-
-        bucket, _, key = root.removeprefix(SCHEME).partition("/")
-        return BucketStore(S3Url(bucket=bucket, key=key))
-    from pairlift.storage.directory import DirectoryStore
-
-    return DirectoryStore(root, scratch)

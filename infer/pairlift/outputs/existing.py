@@ -1,0 +1,109 @@
+"""What is there already where an output is to be made."""
+
+from __future__ import annotations
+
+from pairlift.errors import ChangedError, DestinationError
+from pairlift.identity import Identity
+from pairlift.names import Names
+from pairlift.outputs.jobs import OLDER, AtWork, is_of, read_manifest, read_verdict
+from pairlift.outputs.records import JobManifest, JobRecord, Replaced
+from pairlift.outputs.strangers import refuse_strangers
+from pairlift.storage.store import Store
+
+
+def look_at_replaced(store: Store, names: Names, force: bool) -> Replaced:
+    """Return the versions of the files that a job which begins now may replace.
+
+    Args:
+        store, names: Its files.
+        force: Whether an output of another job may be replaced; what stands beside an output may be in any case.
+    """
+
+    def version_of(name: str) -> str | None:
+        found = store.stat(name)
+        return found.version if found else None
+
+    if names.whole:
+        return Replaced(manifest=version_of(names.manifest) if force else None)
+    return Replaced(
+        output=version_of(names.output) if force else None,
+        manifest=version_of(names.manifest),
+        rejects=version_of(names.rejects("")),
+    )
+
+
+def find_parts(store: Store, names: Names, name: str) -> JobManifest | None:
+    """Return the manifest of a directory or prefix of parts, or None if there is none.
+
+    Args:
+        store, names: Its files.
+        name: As the user gave it, for messages.
+
+    Raises:
+        DestinationError: There is something else, or a part is missing or has another size.
+    """
+    refuse_strangers(store, names, name)
+    if store.read(names.manifest) is None:
+        return None
+    manifest = read_manifest(store, names)
+    if manifest is None:
+        raise DestinationError(
+            f"{store.root}{names.manifest}: was not written by this version of pairlift; move the directory, or choose another output"
+        )
+    there = store.find("part-")
+    lost = next((p for p in manifest.parts if p.path not in there or there[p.path].size != p.size), None)
+    if lost is not None:
+        size = f"{there[lost.path].size} bytes, expected {lost.size}" if lost.path in there else "missing"
+        raise DestinationError(
+            f"{name}: exists, altered since it was made ({lost.path}: {size}); remove it, or choose another name"
+        )
+    return manifest
+
+
+def explain_file(store: Store, names: Names) -> str:
+    """Return what is wrong with the file or object that is there, or nothing; so too if there is none."""
+    found, manifest = store.stat(names.output), read_manifest(store, names)
+    if found is None:
+        return ""
+    if manifest is None:
+        return "exists and was not made by pairlift"
+    if found.size != manifest.output_size:
+        return f"exists, altered since it was made ({found.size} bytes, expected {manifest.output_size})"
+    looked = store.look(names.output)
+    what = "other bytes" if looked is None or looked.mark is None else "another object"
+    return "" if is_of(looked, manifest) else f"exists, altered since it was made ({what})"
+
+
+def is_same_job(store: Store, names: Names, job: JobRecord, identity: Identity, replaced: Replaced) -> bool:
+    """Return whether a job that is at work is the same as another one, and can still commit.
+
+    Args:
+        store, names: Its files.
+        job: The job that is at work.
+        identity: The other one's.
+        replaced: What a job may replace now.
+    """
+    if job.identity.is_stream or job.identity.difference(identity):
+        return False
+    verdict = read_verdict(store, names, job.mark)
+    if verdict is not None and verdict.manifest is None:
+        return False
+    # A job of parts that is to be committed, and is not after the look at what is replaced, has damaged chunks: they are done again.
+    return not names.whole or job.replaced.manifest == replaced.manifest
+
+
+def check_replaceable(store: Store, names: Names, at_work: AtWork, identity: Identity, allowed: bool) -> None:
+    """Refuse to take the place of a job of another identity that is not over; a `ChangedError`."""
+    if allowed:
+        return
+    where = store.root + names.job
+    if at_work.job is None:
+        raise ChangedError(f"{where}: {OLDER}")
+    if at_work.job.identity.is_stream and identity.is_stream:
+        return
+    changed = at_work.job.identity.difference(identity)
+    verdict = read_verdict(store, names, at_work.job.mark)
+    if changed and (verdict is None or verdict.manifest is not None):
+        raise ChangedError(
+            f"{where}: the unfinished job was another one: {changed}; change that back, or start over with --restart"
+        )
