@@ -143,7 +143,7 @@ class Parity:
         pairs: Pairs whose logits were compared.
         pairs_source: Where the user's pairs are from.
         rows_left_out: Rows there that hold no pair, by reason.
-        hard_pairs: How many of them are of the built-in hard corpus.
+        hard_pairs: How many of the pairs are of the built-in hard corpus.
         labelled_pairs: How many of them have one of the labels.
         keras_accuracy: Of the reference on the labelled pairs, or None.
         keras_confusion: Labelled pairs by their label (rows) and Keras' (columns).
