@@ -100,6 +100,63 @@ def test_the_manifest_lists_every_file(exported: Exported) -> None:
     assert there == listed | {"manifest.json"}
 
 
+def test_integer_labels_are_measured_and_rows_left_out_are_said(tmp_path: Path) -> None:
+    model = save_classifier(tmp_path / "model.keras")
+    pairs = PAIRS[:40]
+    truth = raw_text_logits(model, pairs).argmax(axis=1)
+    truth[::4] = (truth[::4] + 1) % 3  # a quarter is not what Keras says
+    rows = [{"x": a, "y": b, "class": int(label)} for (a, b), label in zip(pairs, truth, strict=True)]
+    rows += [{"x": "a man", "y": "a dog", "class": None}, {"x": None, "y": "a cat", "class": 1}]
+    lines = [json.dumps(row) for row in rows] + ["{broken"] * 20
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
+    done = run_pairlift(
+        "export", tmp_path / "model.keras", tmp_path / "bundle", "--labels", "0,1,2", "--fields", "x,y", "--no-int8",
+        "--pairs", tmp_path / "pairs.jsonl", "--label", "class",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert "accuracy on the labelled pairs: Keras 0.7500, fp32 0.7500" in said
+    assert "pairs.jsonl: 21 rows left out: bad_json 20, not_text 1" in said
+    parity = json.loads((tmp_path / "bundle/parity.json").read_text())
+    assert (parity["pairs"] - parity["hard_pairs"], parity["labelled_pairs"]) == (41, 40)
+    assert parity["rows_left_out"] == {"bad_json": 20, "not_text": 1}
+    assert parity["artefacts"]["fp32"]["drop"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (
+            ("--pairs", "pairs.jsonl"),
+            3,
+            "pairs.jsonl: unknown label '7' in 2 rows, expected one of entailment, neutral",
+        ),
+        (
+            ("--pairs", "pairs.jsonl", "--label", "class"),
+            2,
+            "no label column 'class'; found premise, hypothesis, label;",
+        ),
+        (("--label", "class"), 2, "--label class: names a column of --pairs FILE, and there is none; add --pairs"),
+        (
+            ("--pairs", "broken.jsonl"),
+            3,
+            "no pair that can be scored (2 rows left out: bad_json 2); expected rows with",
+        ),
+    ],
+)
+def test_pairs_that_cannot_be_used_are_named(
+    pairlift: Run, tmp_path: Path, options: tuple[str, ...], code: int, message: str
+) -> None:
+    save_classifier(tmp_path / "model.keras")
+    row = {"premise": "a", "hypothesis": "b", "label": 7}
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for _ in range(2)))
+    (tmp_path / "broken.jsonl").write_text("{broken\n" * 2)
+    done = pairlift("export", "model.keras", "bundle", *NAMES, *options, cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, 1)
+    assert message in done.stderr
+    assert nothing_left(tmp_path, "model.keras", "pairs.jsonl", "broken.jsonl")
+
+
 def test_a_bfloat16_file_with_a_softmax_head_gives_float32_logits(pairlift: Run, tmp_path: Path) -> None:
     model = save_classifier(tmp_path / "model.keras", dtype="mixed_bfloat16", activation="softmax")
     done = pairlift("export", tmp_path / "model.keras", tmp_path / "bundle", *NAMES)

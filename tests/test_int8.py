@@ -16,9 +16,10 @@ from pairlift.errors import AgreementError
 from pairlift.golden import replay
 from pairlift.manifest import Source
 from pairlift_export import artefacts, int8
-from pairlift_export.certificate import Gate
+from pairlift_export.certificate import ArtefactParity, Gate
 from pairlift_export.graphs.quantise import calibrate, quantise, token_table
 from pairlift_export.job import ExportJob
+from pairlift_export.parity import compare_logits, find_fault
 from pairlift_training.run import LabelledPair
 
 pytestmark = pytest.mark.keras
@@ -59,7 +60,8 @@ def export(model: Path, stage: Path, **options: Any) -> list[str]:
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of each family with both variants."""
     folder = tmp_path_factory.mktemp("bundle")
-    export(save_classifier(folder / "model.keras", request.param), folder / "bundle")
+    lines = export(save_classifier(folder / "model.keras", request.param), folder / "bundle")
+    (folder / "said").write_text("\n".join(lines))
     return folder / "bundle"
 
 
@@ -156,6 +158,31 @@ def test_a_loss_of_accuracy_is_a_failing_gate(model: Path, tmp_path: Path, monke
     monkeypatch.setattr(int8, "quantise", upside_down)
     lines = export(model, tmp_path / "second", pairs=pairs, gate=Gate(most_flips=1.0, most_drop=0.125))
     assert any("less accurate than Keras, expected at most 12.5% (--max-drop)" in line for line in lines)
+
+
+def test_a_gate_on_accuracy_without_labels_is_not_applied_and_the_export_says_so(bundle: Path) -> None:
+    said = (bundle.parent / "said").read_text().splitlines()
+    assert said.count("the accuracy gate was not applied: no pair has a label of the model's") == 1
+    parity = json.loads((bundle / "parity.json").read_bytes())
+    assert [artefact["drop"] for artefact in parity["artefacts"].values()] == [None] * 3
+
+
+def test_a_drop_is_what_keras_gets_right_and_the_variant_does_not() -> None:
+    right = np.eye(4, dtype=np.float32)
+    wrong = np.array([*right[:3], right[0]])
+    labels, gate = ("a", "b", "c", "d"), Gate(most_flips=1.0, most_drop=0.2)
+
+    def compare(*given: str | None) -> ArtefactParity:
+        pairs = [LabelledPair(first="x", second="y", label=label) for label in given]
+        return compare_logits(right, wrong, pairs, labels, gate)
+
+    found = compare("a", "b", "c", "d")
+    assert (found.accuracy, found.drop) == (0.75, 0.25)
+    fault = find_fault("int8", found)
+    assert fault == "int8 is 25.0% less accurate than Keras, expected at most 20.0% (--max-drop)"
+    assert compare("a", "b", "c", None).drop == 0.0
+    unlabelled = compare(None, None, "other", None)
+    assert (unlabelled.accuracy, unlabelled.drop, find_fault("int8", unlabelled)) == (None, None, None)
 
 
 @pytest.mark.slow

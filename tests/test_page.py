@@ -30,7 +30,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = "<script>document.title='taken'</script><img src='http://127.0.0.1:{port}/x'>\u202e & \"quoted\""
 
 
-def certificate(text: str = "a & b", flips: tuple[Flip, ...] = ()) -> Parity:
+def certificate(text: str = "a & b", flips: tuple[Flip, ...] = (), drop: float | None = 0.0056) -> Parity:
     """Return a certificate whose numbers are all different."""
     differences = (1e-8, 3.21e-7, 4.56e-6)
     artefact = ArtefactParity(
@@ -44,13 +44,13 @@ def certificate(text: str = "a & b", flips: tuple[Flip, ...] = ()) -> Parity:
         invariance=Invariance(rows=31, alone=1.5e-7, order=2.5e-7, padding=3.5e-7), pairs_per_second=4321.0, threads=2,
     )  # fmt: skip
     return Parity(
-        model=text, model_sha256="0" * 64, labels=("yes", text), pairs=3, pairs_source=text, hard_pairs=1, labelled_pairs=56,
+        model=text, model_sha256="0" * 64, labels=("yes", text), pairs=3, pairs_source=text, rows_left_out={"bad_json": 21}, hard_pairs=1, labelled_pairs=56,
         keras_accuracy=0.6791, keras_confusion=((8, 12), (16, 20)), margins=(0.1, 0.5, 0.9), tokens=TokenParity(compared=1049, equal=1049),
         artefacts={
             "saved_model": artefact,
             "fp32": dataclasses.replace(artefact, variant=variant),
             "int8": dataclasses.replace(
-                artefact, variant=variant, tolerance=None, gate=Gate(most_flips=0.0345, most_drop=0.0123)
+                artefact, variant=variant, tolerance=None, gate=Gate(most_flips=0.0345, most_drop=0.0123), drop=drop
             ),
         },
         left_out={"other": "a reason"}, cross_check=CrossCheck(pairs=23, max=6.66e-8), calibration_pairs=137, time="2026-01-02T03:04:05Z",
@@ -78,13 +78,20 @@ def test_every_number_of_the_certificate_is_on_the_page() -> None:
     assert {"7", "13", "17", "19", "8", "12", "16", "20"} <= set(found)
     page = draw_page(certificate())
     assert (
-        "ranges measured on 137 pairs; gate: at most 3.5% of the labels flipped (0.0% were) and 1.2% of accuracy"
+        "ranges measured on 137 pairs; gate: at most 3.5% of the labels flipped (0.0% were) and 1.2% of accuracy lost (0.6% was)."
         in page
     )
+    assert "1 of the built-in hard corpus; 21 rows left out: bad_json 21)" in page
     assert "differs by at most 6.7e-08 in probability over 23 pairs" in page
     assert "other is left out: a reason" in page
     assert "1049 / 1049" in page
     assert "alone 1.5e-07, in other orders 2.5e-07 (at most 1e-06); with the most padding 3.5e-07" in page
+
+
+def test_a_gate_on_accuracy_that_was_not_applied_is_said_to_be_so() -> None:
+    expected = "of accuracy lost; the accuracy gate was not applied: no pair has a label of the model&#x27;s."
+    assert expected in draw_page(certificate(drop=None))
+    assert "was not applied" not in draw_page(certificate())
 
 
 def test_each_pair_is_a_point_of_each_artefact() -> None:

@@ -144,8 +144,11 @@ def test_a_bert_from_scratch_takes_a_vocabulary_of_the_users(pairlift: Run, tmp_
 @pytest.mark.keras
 def test_a_saved_model_is_reloaded_evaluated_alike_and_trains_on(pairlift: Run, tmp_path: Path) -> None:
     data = write_pairs(tmp_path / "pairs.jsonl", 60)
+    with data.open("a") as file:
+        file.write("{broken\n")
     done = pairlift("train", data, tmp_path / "run", "--validation", data, "--learning-rate", 3e-3, *QUICK)
     assert done.returncode == 0, done.stderr
+    assert "train: 1 row left out: bad_json 1" in done.stdout.splitlines()
     run = json.loads((tmp_path / "run/run.json").read_text())
     model = keras.models.load_model(tmp_path / "run/model.keras")
     rows = read_data(str(data), FIELDS)

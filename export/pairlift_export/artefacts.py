@@ -66,6 +66,7 @@ def write_artefacts(job: ExportJob) -> list[str]:
         labels=job.labels,
         pairs=len(proof.pairs),
         pairs_source=job.pairs_source,
+        rows_left_out=job.rows_left_out,
         hard_pairs=proof.hard,
         labelled_pairs=sum(pair.label in job.labels for pair in proof.pairs),
         keras_accuracy=proof.keras_accuracy,

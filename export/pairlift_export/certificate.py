@@ -109,6 +109,7 @@ class ArtefactParity:
         gate: Of a quantised variant.
         worst_first, worst_second: The pair with the largest difference.
         accuracy: On the labelled pairs, or None.
+        drop: Keras' accuracy on them minus this one, or None: then no pair is labelled, and a gate on it is not applied.
         size: Bytes on disk.
         variant: More, of what the runner loads.
     """
@@ -125,6 +126,7 @@ class ArtefactParity:
     worst_first: str
     worst_second: str
     accuracy: float | None
+    drop: float | None = None
     size: int = 0
     variant: VariantParity | None = None
     gate: Gate | None = None
@@ -140,7 +142,8 @@ class Parity:
         labels: Label names in the order of the head's outputs.
         pairs: Pairs whose logits were compared.
         pairs_source: Where the user's pairs are from.
-        hard_pairs: How many of them are of the built-in hard corpus.
+        rows_left_out: Rows there that hold no pair, by reason.
+        hard_pairs: How many of the pairs are of the built-in hard corpus.
         labelled_pairs: How many of them have one of the labels.
         keras_accuracy: Of the reference on the labelled pairs, or None.
         keras_confusion: Labelled pairs by their label (rows) and Keras' (columns).
@@ -170,6 +173,7 @@ class Parity:
     margins: tuple[float, ...]
     tokens: TokenParity
     artefacts: Mapping[str, ArtefactParity]
+    rows_left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
     cross_check: CrossCheck | None = None
     calibration_pairs: int = 0

@@ -12,6 +12,7 @@ import click
 @click.argument("model", metavar="RUN|MODEL.keras", type=click.Path(path_type=Path))
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--pairs", help="A file of pairs for the proof, labelled or not.  [default: what the run held out]")
+@click.option("--label", help="Column of the label in --pairs.  [default: label, or SNLI's gold_label]")
 @click.option("--labels", help="Label names in the order of the head's outputs; needed for a .keras file.")
 @click.option("--fields", help="The two fields in the order of the segments; needed for a .keras file.")
 @click.option(
@@ -31,6 +32,7 @@ def export(
     model: Path,
     bundle: Path,
     pairs: str | None,
+    label: str | None,
     labels: str | None,
     fields: str | None,
     graph: str,
@@ -48,8 +50,8 @@ def export(
 
     said = run_export(
         Request(
-            model=model, bundle=bundle, pairs=pairs, labels=labels, fields=fields, graph=graph, int8=int8,
-            max_flips=max_flips, max_drop=max_drop, force=force,
+            model=model, bundle=bundle, pairs=pairs, label=label, labels=labels, fields=fields, graph=graph,
+            int8=int8, max_flips=max_flips, max_drop=max_drop, force=force,
         )
     )  # fmt: skip
     with storage_errors("standard output"):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 
-from pairlift import formats
 from pairlift.child import run_child
 from pairlift.digest import sha256_file
-from pairlift.encoder import check_text
-from pairlift.errors import InputError, RowError, UsageError, missing_extra
-from pairlift.fields import Columns, find_columns, parse_list
+from pairlift.errors import InputError, UsageError, missing_extra
+from pairlift.fields import parse_list
+from pairlift.labelled import check_labels, describe_left_out, read_labelled
 from pairlift.manifest import MANIFEST, Source
 from pairlift.staging import check_destination, staged_directory
 from pairlift_export.certificate import Gate
@@ -44,6 +44,7 @@ class Request:
     model: Path
     bundle: Path
     pairs: str | None
+    label: str | None
     labels: str | None
     fields: str | None
     graph: str
@@ -55,11 +56,12 @@ class Request:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Pairs:
-    """Pairs for the proof; pairs to calibrate on, which are others where there are enough; and where they are from."""
+    """Pairs for the proof; pairs to calibrate on, others where there are enough; where they are from; what was left out."""
 
     proof: tuple[LabelledPair, ...]
     calibration: tuple[LabelledPair, ...]
     source: str
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def run_export(request: Request) -> str:
@@ -77,7 +79,7 @@ def run_export(request: Request) -> str:
         raise UsageError(
             f"{file}: the head has {found.outputs} outputs, found {len(labels)} labels ({', '.join(labels)}); give one --labels name for each output, in order"
         )
-    pairs = _choose_pairs(request, run, fields)
+    pairs = _choose_pairs(request, run, labels, fields)
     if any(importlib.util.find_spec(name) is None for name in NEEDED):
         raise missing_extra("export", "export")
     policy = "" if run is None else run.recipe.precision
@@ -90,6 +92,7 @@ def run_export(request: Request) -> str:
             graph=request.graph,
             pairs=pairs.proof,
             pairs_source=pairs.source,
+            rows_left_out=pairs.left_out,
             calibration=pairs.calibration,
             int8=request.int8,
             gate=Gate(
@@ -133,25 +136,27 @@ def _names(request: Request, run: Run | None) -> tuple[tuple[str, ...], tuple[st
     return labels, fields
 
 
-def _choose_pairs(request: Request, run: Run | None, fields: tuple[str, ...]) -> _Pairs:
+def _choose_pairs(request: Request, run: Run | None, labels: tuple[str, ...], fields: tuple[str, ...]) -> _Pairs:
     if request.pairs is None:
+        if request.label is not None:
+            raise UsageError(
+                f"--label {request.label}: names a column of --pairs FILE, and there is none; add --pairs, or leave it out"
+            )
         held_out = run.held_out if run else ()
         return _Pairs(proof=held_out, calibration=held_out, source="held out by the run" if run else "none given")
-    columns: Columns | None = None
-    found: list[LabelledPair] = []
-    for row in formats.read_rows(request.pairs):
-        if row.error is not None:
-            continue
-        columns = columns or find_columns(tuple(row.values), fields, request.pairs)
-        try:
-            first, second = (check_text(row.values.get(column), column) for column in columns.texts.values())
-        except RowError:
-            continue
-        label = row.values.get(columns.label)
-        found.append(LabelledPair(first=first, second=second, label=label if isinstance(label, str) else None))
-    if not found:
-        raise InputError(f"{request.pairs}: no pair that can be scored; expected rows with {' and '.join(fields)}")
+    read = read_labelled(request.pairs, fields, label=request.label, optional=True)
+    check_labels(read.labels, labels, request.pairs)
+    if not read.pairs:
+        raise InputError(
+            f"{request.pairs}: no pair that can be scored ({describe_left_out(read.left_out)}); expected rows with {' and '.join(fields)}"
+        )
+    found = [
+        LabelledPair(first=first, second=second, label=label)
+        for (first, second), label in zip(read.pairs, read.labels, strict=True)
+    ]
     step = max(1, len(found) // PROOF_PAIRS)
     proof = tuple(found[::step][:PROOF_PAIRS])
     others = found[1 :: 2 * step][:CALIBRATION_PAIRS] if step > 1 else []
-    return _Pairs(proof=proof, calibration=tuple(others) or proof, source=Path(request.pairs).name)
+    return _Pairs(
+        proof=proof, calibration=tuple(others) or proof, source=Path(request.pairs).name, left_out=read.left_out
+    )

@@ -19,6 +19,7 @@ from pairlift_export.contents import FILES, FP32, INT8, add_variant, write_manif
 from pairlift_export.graphs import save_graph
 from pairlift_export.graphs.quantise import calibrate, quantise, token_table
 from pairlift_export.job import ExportJob
+from pairlift_export.parity import find_fault
 from pairlift_export.proof import Proof
 from pairlift_training.run import LabelledPair
 
@@ -55,7 +56,7 @@ def make_int8(job: ExportJob, route: str, proof: Proof, manifest: Manifest) -> A
         scorer = Scorer(Bundle.open(stage), INT8)
         result, logits = proof.hold_variant(scorer, job.gate), scorer.logits(proof.golden_texts)
         scorer.close()
-        fault = proof.find_fault(INT8, result) or ""
+        fault = find_fault(INT8, result) or ""
         if not fault:
             return Attempt(manifest=listed, result=result, logits=logits)
         path.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from pairlift.manifest import Source
 from pairlift_export.certificate import Gate
@@ -24,6 +25,7 @@ class ExportJob:
         graph: `auto` or `tf2onnx`.
         pairs: The user's pairs for the proof.
         pairs_source: Where they are from, for the report.
+        rows_left_out: Rows of the user's file that hold no pair, by reason.
         calibration: Pairs to measure the ranges of activations on; not the proof's, where there were enough.
         int8: Whether the int8 variant is made: None leaves it out when its gate fails, True fails then.
         gate: What int8 may do.
@@ -39,6 +41,7 @@ class ExportJob:
     graph: str
     pairs: tuple[LabelledPair, ...]
     pairs_source: str
+    rows_left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
     calibration: tuple[LabelledPair, ...] = ()
     int8: bool | None = None
     gate: Gate = DEFAULT_GATE

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from pairlift.labelled import describe_left_out
 from pairlift_export.certificate import ArtefactParity, Counts, Parity
 from pairlift_export.charts import draw_histogram, draw_scatter
-from pairlift_export.parity import COMPANION_TOLERANCE
+from pairlift_export.parity import COMPANION_TOLERANCE, NO_ACCURACY_GATE
 
 VERDICT = "Passed: from raw text to label, every artefact agrees with Keras within its tolerance or its gate."
 SHOWN_FLIPS = 50
@@ -44,7 +45,7 @@ def draw_page(parity: Parity) -> str:
         f'<p class="verdict">{VERDICT}</p>',
         *(f'<p class="dim">{escape(name)} is left out: {escape(why)}</p>' for name, why in parity.left_out.items()),
         f'<p class="dim">{escape(parity.time)} · {parity.pairs} pairs ({escape(parity.pairs_source)}; '
-        f"{parity.hard_pairs} of the built-in hard corpus) · model.keras sha256 {escape(parity.model_sha256)}</p>",
+        f"{parity.hard_pairs} of the built-in hard corpus{_left_out(parity)}) · model.keras sha256 {escape(parity.model_sha256)}</p>",
         _tiles(parity),
         _section("Agreement with Keras, on raw text", _agreement(parity) + _notes(parity)),
         '<div class="row">',
@@ -217,7 +218,7 @@ def _limit(artefact: ArtefactParity) -> str:
 def _notes(parity: Parity) -> str:
     notes = [
         f"{name}: ranges measured on {parity.calibration_pairs} pairs; gate: at most {a.gate.most_flips:.1%} of the labels flipped "
-        f"({len(a.flips) / parity.pairs:.1%} were) and {a.gate.most_drop:.1%} of accuracy lost."
+        f"({len(a.flips) / parity.pairs:.1%} were) and {a.gate.most_drop:.1%} of accuracy lost{_drop(a)}."
         for name, a in parity.artefacts.items()
         if a.gate is not None
     ]
@@ -227,6 +228,14 @@ def _notes(parity: Parity) -> str:
             f"{parity.cross_check.max:.1e} in probability over {parity.cross_check.pairs} pairs."
         )
     return "".join(f'<p class="dim">{escape(note)}</p>' for note in notes)
+
+
+def _drop(artefact: ArtefactParity) -> str:
+    return f"; {NO_ACCURACY_GATE}" if artefact.drop is None else f" ({artefact.drop:.1%} was)"
+
+
+def _left_out(parity: Parity) -> str:
+    return f"; {describe_left_out(parity.rows_left_out)}" if parity.rows_left_out else ""
 
 
 def _share(value: float | None) -> str:

@@ -98,10 +98,6 @@ class Proof:
             size=sum(p.stat().st_size for p in path.rglob("*") if p.is_file()),
         )
 
-    def find_fault(self, name: str, result: ArtefactParity) -> str | None:
-        """Return what is wrong with an artefact, or None."""
-        return find_fault(name, result, self.keras_accuracy)
-
     def check(self, name: str, result: ArtefactParity, reference: Reference, graph: Path | None = None) -> None:
         """Hold an artefact to its tolerance.
 
@@ -114,7 +110,7 @@ class Proof:
         Raises:
             AgreementError: It does not hold; the message names the stage of the graph where it leaves Keras.
         """
-        fault = self.find_fault(name, result)
+        fault = find_fault(name, result)
         if fault is None:
             return
         where = ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pairlift.labelled import describe_left_out
 from pairlift.manifest import SAVED_MODEL
 from pairlift_export.certificate import ArtefactParity, Parity
 from pairlift_export.contents import FILES, FP32, INT8
+from pairlift_export.parity import NO_ACCURACY_GATE
 
 
 def describe(parity: Parity) -> list[str]:
@@ -20,10 +22,14 @@ def describe(parity: Parity) -> list[str]:
     if INT8 in parity.artefacts:
         int8 = parity.artefacts[INT8]
         lines.append(f"{_variant(INT8, int8, parity)}, calibrated on {parity.calibration_pairs} pairs")
+        if int8.drop is None:
+            lines.append(NO_ACCURACY_GATE)
     lines += [f"{name} is left out: {fault}" for name, fault in parity.left_out.items()]
     if parity.keras_accuracy is not None:
         shares = [f"{n} {a.accuracy:.4f}" for n, a in parity.artefacts.items() if a.variant and a.accuracy is not None]
         lines.append(f"accuracy on the labelled pairs: Keras {parity.keras_accuracy:.4f}, {', '.join(shares)}")
+    if parity.rows_left_out:
+        lines.append(f"{parity.pairs_source}: {describe_left_out(parity.rows_left_out)}")
     if parity.hard_pairs == parity.pairs:
         lines.append("no pairs of yours were compared: add --pairs FILE for a proof on your own texts")
     return lines

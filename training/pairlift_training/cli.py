@@ -105,6 +105,7 @@ def train(
     """
     from pairlift.errors import UsageError
     from pairlift.fields import parse_list
+    from pairlift.labelled import describe_left_out
     from pairlift.staging import check_destination
     from pairlift_training.cache import find_cache
     from pairlift_training.data import read_parts
@@ -135,7 +136,7 @@ def train(
     click.echo(f"{run}: {done.architecture}, {done.parameters:,} parameters, {done.data['train'].rows} training pairs")
     for part, use in done.data.items():
         if use.filtered:
-            click.echo(f"{part}: left out " + ", ".join(f"{count} {reason}" for reason, count in use.filtered.items()))
+            click.echo(f"{part}: {describe_left_out(use.filtered)}")
     if done.kept_epoch != chosen.epochs:
         click.echo(f"kept epoch {done.kept_epoch} of {done.epochs}")
     for part, metrics in done.metrics.items():

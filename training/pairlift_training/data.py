@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pairlift.encoder import Pair
-from pairlift.errors import InputError, RowError
+from pairlift.errors import InputError
+from pairlift.labelled import check_labels, describe_left_out
 from pairlift_training.cache import Cache
-from pairlift_training.labels import check_labels, label_text, order_labels
+from pairlift_training.labels import order_labels
 from pairlift_training.run import DataUse, LabelledPair
-from pairlift_training.sources import Source, open_source
+from pairlift_training.sources import Source, read_source
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ def read_data(
         UsageError: A column is missing, or the name is not understood.
     """
     named = [data] if isinstance(data, str) else data
-    return _join([_collect(name, open_source(name, fields, columns, label, cache)) for name in named])
+    return _join([_keep_labelled(name, read_source(name, fields, columns, label, cache)) for name in named])
 
 
 def read_parts(
@@ -132,26 +133,18 @@ def _join(parts: list[Rows]) -> Rows:
     )
 
 
-def _collect(name: str, source: Source) -> Rows:
-    pairs: list[Pair] = []
-    labels: list[str] = []
-    filtered: Counter[str] = Counter()
-    for item in source.records:
-        if isinstance(item, RowError):
-            filtered[item.reason] += 1
-            continue
-        pair, label = item
-        text = label_text(label, source.names)
-        if text is None:
-            filtered["no_label"] += 1
-            continue
-        pairs.append(pair)
-        labels.append(text)
-    if not pairs:
-        found = ", ".join(f"{count} {reason}" for reason, count in sorted(filtered.items())) or "no rows"
-        raise InputError(f"{name}: no labelled row ({found})")
+def _keep_labelled(name: str, source: Source) -> Rows:
+    found = source.rows
+    kept = [(pair, label) for pair, label in zip(found.pairs, found.labels, strict=True) if label is not None]
+    filtered = dict(sorted((Counter(found.left_out) + Counter(no_label=len(found.pairs) - len(kept))).items()))
+    if not kept:
+        raise InputError(f"{name}: no labelled row ({describe_left_out(filtered)})")
     return Rows(
-        source=source.name, pairs=pairs, labels=labels, names=source.names, filtered=dict(sorted(filtered.items()))
+        source=source.name,
+        pairs=[pair for pair, _ in kept],
+        labels=[label for _, label in kept],
+        names=source.names,
+        filtered=filtered,
     )
 
 

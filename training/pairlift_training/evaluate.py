@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from pairlift.bundle import Bundle
 from pairlift.encoder import Pair
 from pairlift.errors import UsageError
+from pairlift.labelled import check_labels
 from pairlift.manifest import MANIFEST
 from pairlift.metrics import Metrics, fit_temperature, measure
 from pairlift.scorer import Scorer, softmax
 from pairlift.storage.url import is_remote
 from pairlift_training.calibrate import calibrate_run
 from pairlift_training.data import Rows, read_data
-from pairlift_training.labels import check_labels, label_places
+from pairlift_training.labels import label_places
 from pairlift_training.run import MODEL, RUN, read_run
 
 Logits = NDArray[np.float32]

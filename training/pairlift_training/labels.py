@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from pairlift.errors import InputError
+from pairlift.labelled import check_labels
 
 NLI_LABELS = ("entailment", "neutral", "contradiction")
-NO_LABEL = ("", "-", "-1", "none", "null")
-
-
-def label_text(label: Any, names: tuple[str, ...] | None) -> str | None:
-    """Return a row's label as text, or None where it has none.
-
-    Args:
-        label: As it was read; a whole number is a place in `names`, where the data set has them.
-        names: The data set's own label names.
-    """
-    if isinstance(label, int) and not isinstance(label, bool) and names is not None:
-        return names[label] if 0 <= label < len(names) else None
-    text = "" if label is None else str(label).strip()
-    return None if text.lower() in NO_LABEL else text
 
 
 def order_labels(
@@ -48,18 +33,6 @@ def order_labels(
     if len(kinds) < 2:
         raise InputError(f"{source}: found one label, {next(iter(kinds))!r}, expected two or more")
     return NLI_LABELS if kinds <= set(NLI_LABELS) else tuple(sorted(kinds))
-
-
-def check_labels(found: list[str], labels: tuple[str, ...], source: str) -> None:
-    """Refuse a label that the model does not have.
-
-    Raises:
-        InputError: With the first such label.
-    """
-    unknown = sorted(set(found) - set(labels))
-    if unknown:
-        count = found.count(unknown[0])
-        raise InputError(f"{source}: unknown label {unknown[0]!r} in {count} rows, expected one of {', '.join(labels)}")
 
 
 def label_places(found: list[str], labels: tuple[str, ...]) -> NDArray[np.int64]:

@@ -4,80 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from pairlift import formats
-from pairlift.encoder import Pair, check_text
-from pairlift.errors import RowError, UsageError
-from pairlift.fields import Columns, find_columns
+from pairlift.errors import UsageError
+from pairlift.labelled import Labelled, Record, collect, read_labelled
 from pairlift_training import sample
 from pairlift_training.cache import Cache
 from pairlift_training.tfds import read_tfds
 
 SPEC = re.compile(r"(?P<kind>tfds|sample):(?P<name>[\w/:.]+)(?:\[(?P<split>.+)\])?\Z")
 
-Record = tuple[Pair, Any] | RowError
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A data set that can be read.
+    """A data set that was read.
 
     Attributes:
         name: For people, without the folders.
         names: The data set's own label names in order, where it has them.
-        records: A pair in model order and its label as it was written, or what is wrong with the row.
+        rows: Its pairs.
     """
 
     name: str
     names: tuple[str, ...] | None
-    records: Iterable[Record]
+    rows: Labelled
 
 
-def open_source(
+def read_source(
     name: str, fields: tuple[str, ...], columns: str | None, label: str | None, cache: Cache | None
 ) -> Source:
-    """Open a file, `tfds:NAME[SPLIT]` or `sample:nli[SPLIT]`; arguments and errors as `read_data`."""
+    """Read a file, `tfds:NAME[SPLIT]` or `sample:nli[SPLIT]`; arguments and errors as `read_data`."""
     spec = SPEC.match(name)
     if spec is None:
         if name.startswith(("tfds:", "sample:")):
             raise UsageError(f"{name}: expected tfds:NAME, tfds:NAME[SPLIT] or sample:nli[SPLIT]")
-        return Source(name=Path(name).name, names=None, records=_read_file(name, fields, columns, label))
+        return Source(name=Path(name).name, names=None, rows=read_labelled(name, fields, columns, label))
     split = spec["split"] or "train"
     if spec["kind"] == "sample":
-        return Source(name=name, names=sample.LABELS, records=_read_sample(spec["name"], split, fields))
-    found = read_tfds(spec["name"], split, fields, cache)
-    return Source(name=name, names=found.names, records=found.rows)
-
-
-def _read_file(name: str, fields: tuple[str, ...], columns: str | None, label: str | None) -> Iterator[Record]:
-    wanted: Columns | None = None
-    for row in formats.read_rows(name):
-        if row.error is not None:
-            yield row.error
-            continue
-        if wanted is None:
-            wanted = _find_columns(row, name, fields, columns, label)
-        try:
-            first, second = (check_text(row.values.get(column), column) for column in wanted.texts.values())
-        except RowError as error:
-            yield error
-            continue
-        yield (first, second), row.values.get(wanted.label)
-
-
-def _find_columns(
-    row: formats.Row, name: str, fields: tuple[str, ...], columns: str | None, label: str | None
-) -> Columns:
-    found = tuple(row.values)
-    wanted = find_columns(found, fields, name, columns, label)
-    if wanted.label not in found:
-        raise UsageError(
-            f"{name}: no label column {wanted.label!r}; found {', '.join(found)}; say which it is with --label COLUMN"
+        return Source(
+            name=name, names=sample.LABELS, rows=collect(_read_sample(spec["name"], split, fields), sample.LABELS)
         )
-    return wanted
+    found = read_tfds(spec["name"], split, fields, cache)
+    return Source(name=name, names=found.names, rows=collect(found.rows, found.names))
 
 
 def _read_sample(name: str, split: str, fields: tuple[str, ...]) -> Iterator[Record]:
