@@ -25,6 +25,7 @@ HEAVY = {
     "boto3",
     "botocore",
     "ray",
+    "jinja2",
 }
 RUNNER = {"numpy", "onnxruntime", "tokenizers", "orjson", "click", "tqdm"}
 PACKAGES = {
@@ -34,7 +35,17 @@ PACKAGES = {
     "training/pairlift_training": RUNNER
     | {"pairlift", "pairlift_training", "keras", "keras_hub", "jax", "matplotlib", "tensorflow_datasets"},
     "export/pairlift_export": RUNNER
-    | {"pairlift", "pairlift_export", "pairlift_training", "keras", "keras_hub", "tensorflow", "tf2onnx", "onnx"},
+    | {
+        "pairlift",
+        "pairlift_export",
+        "pairlift_training",
+        "keras",
+        "keras_hub",
+        "tensorflow",
+        "tf2onnx",
+        "onnx",
+        "jinja2",
+    },
 }
 
 

@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import threading
 from html import unescape
+from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import jinja2
 import pytest
 from pairlift_export.certificate import (
     ArtefactParity,
@@ -94,6 +96,59 @@ def test_a_gate_on_accuracy_that_was_not_applied_is_said_to_be_so() -> None:
     assert "was not applied" not in draw_page(certificate())
 
 
+class Nesting(HTMLParser):
+    """Holds every end tag to the start tag that it ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in {"meta", "link"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        """Take what begins and ends in one tag for nothing."""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, self.getpos()
+
+
+def few(parity: Parity) -> Parity:
+    """Return a certificate without all that may be missing."""
+    artefacts = {
+        name: dataclasses.replace(a, accuracy=None, gate=None, variant=None) for name, a in parity.artefacts.items()
+    }
+    return dataclasses.replace(
+        parity, labelled_pairs=0, keras_accuracy=None, left_out={}, cross_check=None, artefacts=artefacts
+    )
+
+
+FLIP = Flip(first="one", second="two", expected="yes", found="no", expected_margin=1.25e-7, found_margin=2.5e-7)
+
+
+@pytest.mark.parametrize("parity", [certificate(), certificate(HOSTILE, (FLIP,)), few(certificate())])
+def test_every_element_that_begins_ends_in_its_place(parity: Parity) -> None:
+    nesting = Nesting()
+    nesting.feed(draw_page(parity))
+    nesting.close()
+    assert nesting.open == []
+
+
+def test_what_the_certificate_lacks_is_not_on_the_page() -> None:
+    page = draw_page(few(certificate()))
+    for words in ("labelled pairs", "is left out", "tf2onnx", "gate: at most", "by the shape of the batch"):
+        assert words not in page
+    assert page.count("not a variant of the runner") == 3
+
+
+def test_a_page_with_a_name_that_nothing_gives_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "parity.html").write_text("{{ parity.no_such_number }}")
+    monkeypatch.setattr("pairlift_export.page.TEMPLATES", tmp_path)
+    with pytest.raises(jinja2.UndefinedError, match="no_such_number"):
+        draw_page(certificate())
+
+
 def test_each_pair_is_a_point_of_each_artefact() -> None:
     page = draw_page(certificate())
     assert page.count("<circle") == 9
@@ -102,8 +157,7 @@ def test_each_pair_is_a_point_of_each_artefact() -> None:
 
 
 def test_a_flip_is_shown_with_both_margins() -> None:
-    flip = Flip(first="one", second="two", expected="yes", found="no", expected_margin=1.25e-7, found_margin=2.5e-7)
-    found = cells(draw_page(certificate(flips=(flip,))))
+    found = cells(draw_page(certificate(flips=(FLIP,))))
     assert found.count("yes → no") == 3
     assert found.count("1.25e-07 → 2.50e-07") == 3
 

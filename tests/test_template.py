@@ -62,6 +62,18 @@ def test_it_is_filled_in(templates: list[Path]) -> None:
     assert all("@" not in file.read_text() for file in templates)
 
 
+def test_a_name_that_nothing_gives_is_refused() -> None:
+    package = make_package(str(SMALL_BUNDLE), "fp32", TARGET)
+    with pytest.raises(KeyError, match="NO_SUCH_NAME"):
+        package.fill("x: @{NO_SUCH_NAME}")
+
+
+def test_a_path_is_written_as_it_is(tmp_path: Path) -> None:
+    package = make_package(str(SMALL_BUNDLE), "fp32", TARGET)
+    write_template(package, "a@{PYTHON}/$x/score.zip", False, tmp_path / "template.yaml")
+    assert read(tmp_path / "template.yaml")["Resources"]["Score"]["Properties"]["CodeUri"] == "a@{PYTHON}/$x/score.zip"
+
+
 def test_its_timeouts_fit_together(templates: list[Path]) -> None:
     resources = read(templates[0])["Resources"]
     timeout = resources["Score"]["Properties"]["Timeout"]

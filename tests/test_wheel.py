@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,16 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     subprocess.run(pip, check=True, capture_output=True)
     return folder / "venv/bin"
+
+
+def test_it_holds_every_file_of_the_packages(runner: Path) -> None:
+    (wheel,) = runner.parent.parent.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+    for package in ("infer/pairlift", "export/pairlift_export", "training/pairlift_training"):
+        files = [file for file in (ROOT / package).rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+        assert {file.relative_to((ROOT / package).parent).as_posix() for file in files} <= held
+    assert "pairlift_export/templates/parity.html" in held
 
 
 def run(runner: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

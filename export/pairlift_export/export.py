@@ -25,7 +25,7 @@ from pairlift_training.run import MODEL, RUN, LabelledPair, Run, read_run
 
 PROOF_PAIRS = 256
 CALIBRATION_PAIRS = 128
-NEEDED = ("keras", "keras_hub", "tensorflow", "tensorflow_text", "tf2onnx", "onnx")
+NEEDED = ("keras", "keras_hub", "tensorflow", "tensorflow_text", "tf2onnx", "onnx", "jinja2")
 ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
     "CUDA_VISIBLE_DEVICES": "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
+import string
 from pathlib import Path
 
 from pairlift.bundle import Bundle
@@ -20,16 +21,22 @@ BUCKET_PREFIX = re.compile(r"s3://([a-z0-9][a-z0-9.-]+)/((?:[^\s\"'\\$]+/)?)")
 
 FROM_ZIP = """\
     Properties:
-      CodeUri: "@CODE@"
+      CodeUri: "@{CODE}"
       Handler: pairlift.aws.handler
-      Runtime: python@PYTHON@"""
+      Runtime: python@{PYTHON}"""
 FROM_IMAGE = """\
     Metadata:
       Dockerfile: Dockerfile
-      DockerContext: "@CODE@"
+      DockerContext: "@{CODE}"
       DockerTag: latest
     Properties:
       PackageType: Image"""
+
+
+class Blank(string.Template):
+    """A file with `@{NAME}` to fill in; `$` is CloudFormation's."""
+
+    delimiter = "@"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,21 +71,23 @@ class Package:
             others.append("give BUNDLE as s3://bucket/prefix/ to have it fetched at start")
         return ", or ".join(["build a container image: --image DIR without OUT.zip", *others])
 
-    def fill(self, text: str, code: str = "") -> str:
-        """Put what is particular to this package into a template of one of its files."""
+    def fill(self, text: str, **more: str) -> str:
+        """Put what is particular to this package, and more by name, into a template of one of its files.
+
+        Raises:
+            KeyError: The template has a name that nothing gives.
+        """
         values = {
             "ARCHITECTURE": self.target.architecture,
             "BUNDLE": self.bundle_location,
             "BUNDLE_BUCKET": self.bundle_bucket,
             "BUNDLE_PREFIX": self.bundle_prefix,
-            "CODE": code,
             "PLATFORM": DOCKER_PLATFORMS[self.target.architecture],
             "PYTHON": self.target.python,
             "VARIANT": self.variant,
+            **more,
         }
-        for name, value in values.items():
-            text = text.replace(f"@{name}@", value)
-        return text
+        return Blank(text).substitute(values)
 
 
 def make_package(bundle: str, variant: str, target: Target) -> Package:
@@ -114,5 +123,5 @@ def write_template(package: Package, code: str, is_image: bool, file: Path) -> N
         is_image: Whether it is the context.
         file: The file to write.
     """
-    text = (HERE / "template.yaml").read_text().replace("@PACKAGE@", FROM_IMAGE if is_image else FROM_ZIP)
-    file.write_text(package.fill(text, code))
+    properties = package.fill(FROM_IMAGE if is_image else FROM_ZIP, CODE=code)
+    file.write_text(package.fill((HERE / "template.yaml").read_text(), PACKAGE=properties))
