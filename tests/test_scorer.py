@@ -167,6 +167,11 @@ def test_words_that_were_forgotten_are_spelt_again(bundle: Path, monkeypatch: py
     assert Scorer.open(bundle).token_ids(pairs) == expected
 
 
+def test_words_of_another_number_of_texts_are_refused() -> None:
+    with pytest.raises(AssertionError, match="found the words of 1 texts, expected 2"):
+        words.WordTable(lambda word: [7]).tokenize(["a", words.END], 2)
+
+
 def test_scores_are_written_as_the_shortest_decimals_of_their_float32() -> None:
     values = np.array([[0.1, 1 / 3], [1e-7, 1.0]], np.float32)
     assert [[np.float32(text) for text in row] for row in format_scores(values)] == values.tolist()

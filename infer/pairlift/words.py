@@ -42,6 +42,7 @@ class WordTable(dict[str, int]):
         """Return the token ids of texts, given the words of one after the other with `END` after each.
 
         Raises:
+            AssertionError: There are more or fewer `END` than texts.
             UnicodeEncodeError: A word holds a lone surrogate.
         """
         if len(self) > KEPT_WORDS or len(self._ids) > KEPT_IDS:
@@ -57,7 +58,8 @@ class WordTable(dict[str, int]):
         source = np.arange(counts.sum()) + np.repeat(self._begins[places] - (ends - counts), counts)
         last = ends[places == 0]
         lengths = np.diff(last, prepend=0)
-        assert len(lengths) == texts
+        if len(lengths) != texts:  # scores would go to other rows
+            raise AssertionError(f"found the words of {len(lengths)} texts, expected {texts}")
         return Tokens(ids=self._spelt[source], starts=last - lengths, lengths=lengths)
 
     def _forget(self) -> None:
