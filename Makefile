@@ -11,8 +11,10 @@ LAMBDA_BUNDLE = $(if $(filter file,$(origin BUNDLE)),tests/data/bundle,$(BUNDLE)
 .DEFAULT_GOAL := help
 .PHONY: help export test test-all conformance lint bench bench-lambda simulate crash faults races sharing memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
 
+##@ Everyday
+
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 22
+	@awk -F ':.*## ' '/^##@ /{print "\n" substr($$0, 5)} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] >= (3, 11) else "pairlift needs Python 3.11 or newer, found " + sys.version.split()[0] + "; say which with PYTHON=python3.11")'
@@ -56,10 +58,14 @@ lint: $(VENV)/installed ## Run ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-.venv-peers/installed: benchmarks/peers.txt
-	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers.txt
-	@touch $@
+format: $(VENV)/installed ## Format the code
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .venv-peers out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+##@ Sweeps
 
 simulate: $(VENV)/installed ## Play a million schedules of processes that meet, fail and die; SCHEDULES=10000 for fewer
 	cd tests && $(abspath $(BIN))/python -m simulation $(SCHEDULES) --lines --reverted
@@ -97,8 +103,7 @@ lambda-hard: $(VENV)/installed ## The function read-only, 512 MB, one processor,
 lambda-trace: $(VENV)/installed ## See that the function writes nothing and reaches nobody (needs strace); yours with BUNDLE=bundle
 	PYTHONPATH=tests $(BIN)/python tests/sweeps/lambda_trace.py $(LAMBDA_BUNDLE)
 
-bench-lambda: $(VENV)/installed ## Cold and warm times of the function on this machine; BUNDLE=bundle
-	PYTHONPATH=tests $(BIN)/python benchmarks/lambda.py $(BUNDLE)
+##@ Benchmarks
 
 bench: $(VENV)/installed .venv-peers/installed ## Measure beside sentence-transformers, optimum and others (an hour)
 	$(BIN)/python benchmarks/peers.py tiny
@@ -107,9 +112,10 @@ bench: $(VENV)/installed .venv-peers/installed ## Measure beside sentence-transf
 	$(BIN)/python benchmarks/scaling.py
 	.venv-peers/bin/python benchmarks/draw.py
 
-format: $(VENV)/installed ## Format the code
-	$(BIN)/ruff check --fix --quiet . || true
-	$(BIN)/ruff format .
+.venv-peers/installed: benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers.txt
+	@touch $@
 
-clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-peers out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+bench-lambda: $(VENV)/installed ## Cold and warm times of the function on this machine; BUNDLE=bundle
+	PYTHONPATH=tests $(BIN)/python benchmarks/lambda.py $(BUNDLE)

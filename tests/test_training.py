@@ -158,9 +158,8 @@ def test_a_saved_model_is_reloaded_evaluated_alike_and_trains_on(pairlift: Run, 
     assert accuracy == pytest.approx(run["metrics"]["validation"]["accuracy"], abs=1e-6)
     assert loss == pytest.approx(run["metrics"]["validation"]["log_loss"], abs=1e-4)
     before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
-    model.fit(
-        texts, truth, batch_size=16, epochs=1, shuffle=False, verbose=0
-    )  # KerasHub makes a data set, which is not shuffled
+    # KerasHub makes a data set of the arrays, and Keras shuffles none.
+    model.fit(texts, truth, batch_size=16, epochs=1, shuffle=False, verbose=0)
     after = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
     assert not any(np.array_equal(b, a) for b, a in zip(before, after, strict=True))
 

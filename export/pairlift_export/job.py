@@ -9,7 +9,7 @@ from pairlift.manifest import Source
 from pairlift_export.certificate import Gate
 from pairlift_training.run import LabelledPair
 
-# A label may flip where the first two classes are about equal; a trained BERT tiny flips 1 % (docs/performance.md).
+# A label may flip where the first two classes are about equal; a trained BERT tiny flips some 0.4 % (docs/performance.md).
 DEFAULT_GATE = Gate(most_flips=0.03, most_drop=0.01)
 
 
