@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pairlift.choices import FP32, INT8
 from pairlift.manifest import SAVED_MODEL
 from pairlift_export.certificate import ArtefactParity, Parity
-from pairlift_export.contents import FILES, FP32, INT8
+from pairlift_export.contents import FILES
 
 
 def describe(parity: Parity) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from pairlift.choices import MINIMAL
 from pairlift.errors import InputError, UsageError
 from pairlift.formats.compression import SUFFIXES, check_compression, open_decompressed
 from pairlift.formats.delimited import DelimitedReader, DelimitedWriter
@@ -37,7 +38,6 @@ __all__ = [
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 PARQUET = ".parquet"
 KINDS = (*DELIMITERS, ".jsonl", PARQUET)
-QUOTINGS = ("minimal", "none")
 STREAM = "-"
 SKIP_BYTES = 1 << 20  # passed over at a time
 
@@ -104,7 +104,7 @@ def format_of(path: str, other: str | None = None, quoting: str | None = None) -
 
 def _format(kind: str, compression: str, quoting: str | None) -> Format:
     usual = quoting is None or kind not in DELIMITERS
-    return Format(kind, compression, kind != ".tsv" if usual else quoting == "minimal")
+    return Format(kind, compression, kind != ".tsv" if usual else quoting == MINIMAL)
 
 
 def open_input(path: str) -> BinaryIO:
