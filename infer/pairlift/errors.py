@@ -21,7 +21,6 @@ from __future__ import annotations
 import signal
 from typing import ClassVar
 
-REJECTED = 1
 INTERNAL = 9
 SIGNALLED = 128
 
