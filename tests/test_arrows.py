@@ -65,6 +65,11 @@ def test_the_export_knows_of_training_only_the_run() -> None:
         assert of_training <= {"pairlift_training.run"}, path
 
 
+def test_one_module_says_how_an_extra_is_installed() -> None:
+    files = [path for folder in PACKAGES for path in (ROOT / folder).rglob("*.py")]
+    assert [path.name for path in files if "pairlift[" in path.read_text()] == ["errors.py"]
+
+
 def test_no_module_lies_between_a_source_root_and_its_package() -> None:
     for root in ("infer", "export", "training"):
         assert list((ROOT / root).glob("*.py")) == []

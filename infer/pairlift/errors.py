@@ -136,9 +136,9 @@ class RowError(Exception):
         return self
 
 
-def missing_extra(command: str, extra: str) -> UsageError:
-    """Return the error for a command whose extra is not installed."""
-    return UsageError(f'{command} needs: pip install "pairlift[{extra}]"')
+def missing_extra(what: str, extra: str) -> UsageError:
+    """Return the error for a command, a format or a place whose extra is not installed."""
+    return UsageError(f'{what} needs: pip install "pairlift[{extra}]"')
 
 
 def first_line(error: Exception) -> str:
