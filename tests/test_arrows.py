@@ -76,6 +76,11 @@ def test_the_export_knows_of_training_only_the_run() -> None:
         assert of_training <= {"pairlift_training.run"}, path
 
 
+def test_one_module_says_how_an_extra_is_installed() -> None:
+    files = [path for folder in PACKAGES for path in (ROOT / folder).rglob("*.py")]
+    assert [path.name for path in files if "pairlift[" in path.read_text()] == ["errors.py"]
+
+
 def test_no_module_lies_between_a_source_root_and_its_package() -> None:
     for root in ("infer", "export", "training"):
         assert list((ROOT / root).glob("*.py")) == []
@@ -104,9 +109,24 @@ def test_the_lambda_handler_imports_what_scoring_takes_and_no_more() -> None:
 
 
 def test_help_imports_no_numeric_library() -> None:
-    code = "import sys, pairlift.cli, pairlift_export.cli, pairlift_training.cli; print(*sys.modules)"
-    loaded = {name.split(".")[0] for name in run_fresh(code).split()}
-    assert not loaded & HEAVY
+    code = "import sys; from pairlift.__main__ import make_cli; make_cli().main(['train', '--help'], standalone_mode=False)\n"
+    code += "print(*sys.modules)"
+    loaded = {name.split(".")[0] for name in run_fresh(code).splitlines()[-1].split()}
+    assert "pairlift_training" in loaded
+    assert not loaded & (HEAVY | {"numpy", "onnxruntime", "tokenizers"})
+
+
+def test_only_the_command_line_imports_commands_and_other_stages_only_their_options() -> None:
+    for folder in PACKAGES:
+        for path in (ROOT / folder).rglob("*.py"):
+            tree = ast.parse(path.read_text())
+            imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+            names = {f"{node.module}.{alias.name}" for node in imports for alias in node.names} | imported(path)
+            of_commands = {name for name in names if name.startswith("pairlift.commands")}
+            if path.name == "__main__.py" or path.parent.name == "commands":
+                continue
+            allowed = {"pairlift.commands", "pairlift.commands.options"} if path.name == "cli.py" else set()
+            assert of_commands <= allowed, path
 
 
 def test_scoring_leaves_no_telemetry_under_home(bundle: Path, tmp_path: Path) -> None:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pairlift import Bundle, Scorer
 from pairlift.errors import BundleError, InputError
 
 
+def read_manifest(bundle: Path) -> dict[str, Any]:
+    """Return the manifest."""
+    manifest: dict[str, Any] = json.loads((bundle / "manifest.json").read_text())
+    return manifest
+
+
 def edit(bundle: Path, **changes: object) -> None:
     """Change fields of the manifest."""
-    path = bundle / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    (bundle / "manifest.json").write_text(json.dumps({**read_manifest(bundle), **changes}))
 
 
 def test_the_committed_bundle_opens_and_is_under_100_kb(bundle: Path) -> None:
@@ -85,6 +91,20 @@ def test_a_manifest_that_makes_no_sense_is_refused(bundle: Path, change: dict[st
     edit(bundle, **change)
     with pytest.raises(BundleError, match=message):
         Bundle.open(bundle)
+
+
+@pytest.mark.parametrize("truncation", ["nonsense", "", "WATERFALL"])
+def test_a_truncation_that_nobody_knows_is_refused(bundle: Path, truncation: str) -> None:
+    edit(bundle, packing={**read_manifest(bundle)["packing"], "truncation": truncation})
+    message = f"packing: truncation: found '{truncation}', expected 'round_robin' or 'waterfall'"
+    with pytest.raises(BundleError, match=message):
+        Bundle.open(bundle)
+
+
+@pytest.mark.parametrize("truncation", ["round_robin", "waterfall"])
+def test_both_truncations_are_known(bundle: Path, truncation: str) -> None:
+    edit(bundle, packing={**read_manifest(bundle)["packing"], "truncation": truncation})
+    assert Bundle.open(bundle).manifest.packing.truncation == truncation
 
 
 def test_a_keras_file_is_no_bundle(tmp_path: Path) -> None:

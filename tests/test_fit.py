@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 from conftest import Run
 from pairlift_training.checkpoint import read_checkpoint
-from pairlift_training.history import read_history
+from pairlift_training.history import Point
 from pairlift_training.jobs import job_path
 
 pytestmark = pytest.mark.keras
@@ -51,6 +52,15 @@ def write_pairs(path: Path, rows: int, noise: int = 0) -> Path:
         lines.append({"premise": f"the {word} is red {i % 7}", "hypothesis": "a boy runs", "label": label})
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
+
+
+def read_history(path: Path) -> list[Point]:
+    """Return the points of a run's history."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows: list[dict[str, Any]] = [
+            {name: float(value) if value else None for name, value in row.items()} for row in csv.DictReader(file)
+        ]
+    return [Point(**row) for row in rows]
 
 
 def arguments(data: Path, run: Path, *more: object) -> list[str]:

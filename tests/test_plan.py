@@ -19,7 +19,7 @@ from pairlift.formats import Row
 from pairlift.inputs import stamp_inputs
 from pairlift.names import Key
 from pairlift.options import JobOptions
-from pairlift.plan import Descriptor, Span, group_descriptors, plan_inputs, read_from, take_planned
+from pairlift.plan import Descriptor, Span, plan_inputs, read_from, take_planned
 from pairlift.storage.open import open_input
 from pairlift.storage.stamp import Input, read_stamp
 from pairlift.worker import run_descriptor
@@ -120,13 +120,13 @@ def test_the_text_of_parquet_is_not_read_for_a_plan(tmp_path: Path) -> None:
     assert sum(descriptor.rows for descriptor in plan_small(path)) == ROWS
 
 
-def test_chunks_of_one_member_go_to_one_worker(tmp_path: Path) -> None:
-    for name, most in (("one.jsonl.gz", 1), ("members.jsonl.gz", 13), ("a.jsonl", 13)):
+def test_a_plan_says_in_which_member_each_chunk_begins(tmp_path: Path) -> None:
+    for name, several in (("one.jsonl.gz", False), ("members.jsonl.gz", True)):
         (tmp_path / name).write_bytes(CASES[name])
-        plan = plan_small(tmp_path / name)
-        groups = list(group_descriptors(plan, formats.format_of(name)))
-        assert [d for group in groups for d in group] == plan
-        assert (len(groups) == 1) == (most == 1)
+        members = [descriptor.spans[0].place.member for descriptor in plan_small(tmp_path / name)]
+        assert len(members) > 1
+        assert None not in members
+        assert (len(set(members)) > 1) == several
 
 
 def test_a_plan_of_other_rows_is_noticed(tmp_path: Path) -> None:

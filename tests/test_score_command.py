@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
-from pairlift.cli import score
+from pairlift.commands.score import score
 from pairlift.options import JobOptions
 
 HEADER = "id,premise,hypothesis\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pairlift.errors import DestinationError, Stopped, StorageError, UsageError
-from pairlift.staging import replace_file, staged_directory, staged_file, storage_errors, sync_directory
+from pairlift.staging import staged_directory, staged_file, storage_errors
 
 
 def make(path: Path, text: str, force: bool = False) -> None:
@@ -87,38 +87,3 @@ def test_a_name_that_is_too_long_is_a_usage_error(tmp_path: Path, length: int, s
         pass
     assert str(caught.value) == f"{path}: the name is too long for this file system; choose a shorter one"
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP])
-def test_a_file_system_that_cannot_sync_directories_is_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    monkeypatch.setattr(os, "fsync", fail(number))
-    sync_directory(tmp_path)
-
-
-def test_a_directory_that_was_not_synced_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", fail(errno.EIO))
-    with pytest.raises(OSError, match="Input/output error"):
-        sync_directory(tmp_path)
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "run.json"
-    replace_file(path, lambda file: file.write(b"one"))
-    (tmp_path / ".run.json.partial").write_bytes(b"what a killed process left")
-    with pytest.raises(ZeroDivisionError):
-        replace_file(path, lambda file: file.write(b"half") / 0)
-    assert path.read_bytes() == b"one"
-    replace_file(path, lambda file: file.write(b"two"))
-    assert path.read_bytes() == b"two"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def fail(number: int) -> Any:
-    """Return a call that fails."""
-
-    def call(*arguments: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    return call

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from pairlift import record
 from pairlift.bundle import Bundle
+from pairlift.choices import FP32, INT8
 from pairlift.encoder import read_keras_preprocessor
 from pairlift.golden import dump_golden, make_golden
 from pairlift.machine import read_cpu, read_cpu_flags, read_onnxruntime_build
 from pairlift.manifest import GOLDEN, PARITY, PARITY_PAGE, SAVED_MODEL, TOKENIZER
 from pairlift.scorer import Scorer, softmax
 from pairlift_export.certificate import Parity
-from pairlift_export.contents import FILES, FP32, INT8, add_variant, draft_manifest, write_manifest
+from pairlift_export.contents import FILES, add_variant, draft_manifest, write_manifest
 from pairlift_export.graphs import make_graph, save_graph
 from pairlift_export.int8 import make_int8
 from pairlift_export.job import ExportJob

@@ -7,6 +7,7 @@ import platform
 from pathlib import Path
 
 from pairlift import record
+from pairlift.choices import FP32, INT8
 from pairlift.digest import FileDigest, digest_file
 from pairlift.encoder import EncoderRecord
 from pairlift.machine import read_cpu
@@ -16,8 +17,6 @@ from pairlift_export.job import ExportJob
 from pairlift_export.parity import PROBABILITY_TOLERANCE
 from pairlift_export.reference import Reference
 
-FP32 = "fp32"
-INT8 = "int8"
 FILES = {FP32: "model.onnx", INT8: "model.int8.onnx"}
 # Golden pairs of the int8 variant on another machine: where its floats differ in the last bit, a value may be rounded to
 # the neighbouring step, which moved a probability by at most 7e-3 (docs/performance.md).

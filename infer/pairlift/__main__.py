@@ -9,35 +9,37 @@ from typing import TYPE_CHECKING
 from pairlift.signals import end_on_signals
 
 if TYPE_CHECKING:
-    import click
+    from pairlift.commands.sections import Sections
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
-def make_cli() -> click.Group:
+def make_cli() -> Sections:
     """Return the command line."""
     import click
-    from pairlift_export.cli import COMMANDS as EXPORT
-    from pairlift_training.cli import COMMANDS as TRAINING
+    from pairlift_export.cli import export
+    from pairlift_training.cli import evaluate, train
 
-    from pairlift.cli import COMMANDS as RUNNER
-    from pairlift.deploy.cli import COMMANDS as DEPLOY
+    from pairlift.commands.inspect import inspect
+    from pairlift.commands.lambda_ import lambda_group
+    from pairlift.commands.plan import plan
+    from pairlift.commands.score import score
+    from pairlift.commands.sections import Sections
+    from pairlift.commands.verify import verify
     from pairlift.version import __version__
 
-    class InOrder(click.Group):
-        """Lists the commands in the order a user meets them."""
+    sections = {
+        "Make": (train, export, evaluate),
+        "Check": (verify, inspect),
+        "Score": (score, plan),
+        "Deploy": (lambda_group,),
+    }
 
-        def list_commands(self, ctx: click.Context) -> list[str]:
-            """Return the names as they were added."""
-            return list(self.commands)
-
-    @click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+    @click.group(cls=Sections, sections=sections, context_settings={"help_option_names": ["-h", "--help"]})
     @click.version_option(__version__, prog_name="pairlift")
     def cli() -> None:
         """Lift a KerasHub sentence-pair classifier out of Keras: train it, export it with a proof, score anywhere."""
 
-    for command in (*TRAINING, *EXPORT, *RUNNER, *DEPLOY):
-        cli.add_command(command)
     return cli
 
 

@@ -13,6 +13,7 @@ from pairlift.encoder import EncoderRecord
 from pairlift.errors import BundleError
 from pairlift.folder import Folder, open_folder
 from pairlift.manifest import MANIFEST, RUNTIME, TOKENIZER, Manifest
+from pairlift.packing import TRUNCATIONS
 from pairlift.tokenizer import TokenizerRecord
 
 
@@ -146,3 +147,8 @@ def _check_manifest(manifest: Manifest, where: str) -> None:
         raise BundleError(f"{where}: temperature: found {manifest.temperature}, expected a number above 0")
     if manifest.activation != "softmax":
         raise BundleError(f"{where}: activation: found {manifest.activation!r}, expected 'softmax'")
+    truncation = manifest.packing.truncation
+    if truncation not in TRUNCATIONS:
+        raise BundleError(
+            f"{where}: packing: truncation: found {truncation!r}, expected {' or '.join(map(repr, TRUNCATIONS))}"
+        )

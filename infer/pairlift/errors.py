@@ -21,7 +21,6 @@ from __future__ import annotations
 import signal
 from typing import ClassVar
 
-REJECTED = 1
 INTERNAL = 9
 SIGNALLED = 128
 
@@ -137,9 +136,9 @@ class RowError(Exception):
         return self
 
 
-def missing_extra(command: str, extra: str) -> UsageError:
-    """Return the error for a command whose extra is not installed."""
-    return UsageError(f'{command} needs: pip install "pairlift[{extra}]"')
+def missing_extra(what: str, extra: str) -> UsageError:
+    """Return the error for a command, a format or a place whose extra is not installed."""
+    return UsageError(f'{what} needs: pip install "pairlift[{extra}]"')
 
 
 def first_line(error: Exception) -> str:

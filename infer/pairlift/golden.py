@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from pairlift.bundle import Bundle
+from pairlift.choices import FP32
 from pairlift.encoder import Pair
 from pairlift.errors import AgreementError, BundleError, RecordError
 from pairlift.manifest import GOLDEN
@@ -100,7 +101,7 @@ def replay(scorer: Scorer, limit: int | None = None) -> Replay:
     worst = int(difference.argmax())
     if not difference[worst] <= tolerance:
         advice = (
-            "use --variant fp32 here" if variant != "fp32" else "this machine's onnxruntime computes something else"
+            f"use --variant {FP32} here" if variant != FP32 else "this machine's onnxruntime computes something else"
         )
         raise AgreementError(
             f"golden replay: variant {variant} differs by {difference[worst]:.2e} from the export on "

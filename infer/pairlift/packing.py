@@ -15,6 +15,7 @@ from pairlift.tokenizer import Ids, Tokens
 
 ROUND_ROBIN = "round_robin"
 WATERFALL = "waterfall"
+TRUNCATIONS = (ROUND_ROBIN, WATERFALL)
 WIDTH_STEP = 2  # columns between two widths of a batch (docs/performance.md)
 
 

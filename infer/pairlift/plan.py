@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
 from pairlift.errors import ChangedError, EmptyError, UsageError
@@ -222,28 +222,6 @@ def _describe(piece: _Piece, head: Row | RowSpan, last: Row | RowSpan, count: in
         member, skip = piece.members.find(head.start)
         place = dataclasses.replace(place, member=member, skip=skip)
     return Span(input=piece.of.name, stamp=piece.of.stamp, place=place, rows=count, end=last.end)
-
-
-def group_descriptors(descriptors: Iterable[Descriptor], found: Format, most: int = 1) -> Iterator[list[Descriptor]]:
-    """Yield the chunks that one worker does one after the other.
-
-    Those that begin in the same gzip member or zstd frame stay together: to come to the second of them takes reading the first.
-    Others are at most `most`.
-    """
-    if found.compression:
-        for _, same in itertools.groupby(
-            descriptors, key=lambda descriptor: (descriptor.spans[0].input, descriptor.spans[0].place.member)
-        ):
-            yield list(same)
-        return
-    group: list[Descriptor] = []
-    for descriptor in descriptors:
-        group.append(descriptor)
-        if len(group) == most:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def explain_plan(lasts: Sequence[Descriptor]) -> str | None:

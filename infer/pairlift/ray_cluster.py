@@ -24,12 +24,11 @@ ADDRESS = re.compile(r"(?:ray://)?\[?(?P<host>[^\[\]]+)\]?:(?P<port>\d{1,5})")
 
 
 @contextlib.contextmanager
-def connected(address: str | None, dashboard: bool) -> Iterator[int]:
+def connected(address: str | None) -> Iterator[int]:
     """Be connected to Ray, and yield how many processors it has.
 
     Args:
         address: Of a cluster; None for RAY_ADDRESS, or else a Ray of our own.
-        dashboard: Whether a Ray of our own has its dashboard.
 
     Raises:
         UsageError: The extra is not installed, or there is no Ray at the address.
@@ -43,7 +42,7 @@ def connected(address: str | None, dashboard: bool) -> Iterator[int]:
     ours = not ray.is_initialized()
     try:
         if ours:
-            _init(ray, address or os.environ.get("RAY_ADDRESS") or LOCAL, dashboard)
+            _init(ray, address or os.environ.get("RAY_ADDRESS") or LOCAL)
         with _quiet(ray) if ours else contextlib.nullcontext():
             yield int(ray.cluster_resources().get("CPU", 0))
     finally:
@@ -51,12 +50,12 @@ def connected(address: str | None, dashboard: bool) -> Iterator[int]:
             ray.shutdown()
 
 
-def _init(ray: Any, address: str, dashboard: bool) -> None:
+def _init(ray: Any, address: str) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == LOCAL:
         options |= {
             "num_cpus": count_threads() + FREE_CPUS,
-            "include_dashboard": dashboard,
+            "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,
         }
     try:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pairlift.choices import FP32
 from pairlift.errors import RowError, UsageError
 from pairlift.fields import map_fields
 from pairlift.formats.row import Row
@@ -30,7 +31,7 @@ ERROR = "error"
 class DatasetScorer:
     """Adds `prediction`, `p_<label>` and `error` to batches of columns."""
 
-    def __init__(self, bundle: str, fields: str | None = None, variant: str = "fp32", threads: int = 1) -> None:
+    def __init__(self, bundle: str, fields: str | None = None, variant: str = FP32, threads: int = 1) -> None:
         """Load a bundle.
 
         Args:

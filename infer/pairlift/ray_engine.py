@@ -30,14 +30,12 @@ class Cluster:
         threads: Of each worker.
         workers: How many at most; None for as many as there are processors for.
         seconds: How long a chunk may take.
-        dashboard: Whether a Ray of our own has its dashboard.
     """
 
     address: str | None = None
     threads: int = 1
     workers: int | None = None
     seconds: float = 600.0
-    dashboard: bool = False
 
     def run(self, scorer: Scorer, opened: Source, ledger: Ledger, terms: Terms) -> LastRun:
         """Do the chunks that are not done; as `run_here`.
@@ -58,7 +56,7 @@ class Cluster:
             terms.tell(receipt.tally, rejected, feed.total, resumed=True)
         started, threads = time.monotonic(), self.threads
         if len(feed.queue) or not feed.complete:
-            with connected(self.address, self.dashboard) as processors, noted_signals() as signals:
+            with connected(self.address) as processors, noted_signals() as signals:
                 started = time.monotonic()
                 pool = self._make_pool(scorer, opened, ledger, feed, _count_workers(self, processors))
                 try:

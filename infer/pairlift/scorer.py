@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairlift.bundle import Bundle
+from pairlift.choices import FP32
 from pairlift.counts import Counts, count_texts
 from pairlift.encoder import WINDOW_ROWS, Pair, PairEncoder, check_text
 from pairlift.errors import BundleError, RowError, UsageError
@@ -33,7 +34,7 @@ class Scorer:
         threads: How many batches are computed at once.
     """
 
-    def __init__(self, bundle: Bundle, variant: str = "fp32", threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, variant: str = FP32, threads: int | None = None) -> None:
         """Load a bundle's graph and tokenizer.
 
         Args:
@@ -60,7 +61,7 @@ class Scorer:
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="pairlift")
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], variant: str = "fp32", threads: int | None = None) -> Scorer:
+    def open(cls, path: str | os.PathLike[str], variant: str = FP32, threads: int | None = None) -> Scorer:
         """Open a bundle directory and return its scorer; errors as `Bundle.open` and `Scorer`."""
         return cls(Bundle.open(path), variant, threads)
 

@@ -29,7 +29,7 @@ class Session(Protocol):
         ...
 
 
-def open_session(model: bytes, where: str, disabled: list[str] | None = None) -> Session:
+def open_session(model: bytes, where: str) -> Session:
     """Load a graph from bytes that have been verified.
 
     A session runs each batch on one thread: parallel work is done over batches, which is faster and keeps results
@@ -48,7 +48,7 @@ def open_session(model: bytes, where: str, disabled: list[str] | None = None) ->
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     try:
         session: Any = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled or SLOW_FUSIONS
+            model, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS
         )
     except Exception as error:
         raise BundleError(

@@ -6,14 +6,13 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from pairlift.errors import DestinationError, Stopped, StorageError, UsageError
 from pairlift.leftovers import OLD, held_directory, held_file, held_place, remove_leftovers
 from pairlift.signals import raised_signals
-from pairlift.storage.files import sync_descriptor
+from pairlift.storage.durable import rename, sync
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -70,11 +69,9 @@ def _take_name(stage: Path, path: Path) -> None:
     if path.exists() and any(path.iterdir()):
         with held_directory(path, OLD) as old, held_place(path):
             path.rename(old)
-            stage.rename(path)
-            sync_directory(path.parent)  # before the old one goes
+            rename(stage, path)  # durably, before the old one goes
     else:
-        stage.rename(path)
-        sync_directory(path.parent)
+        rename(stage, path)
 
 
 def check_new_file(path: Path, force: bool) -> None:
@@ -118,53 +115,15 @@ def staged_file(path: Path, force: bool = False) -> Iterator[Path]:
         yield stage
         stage.chmod(0o644)
         check_new_file(path, force)
-        with stage.open("rb") as file:
-            os.fsync(file.fileno())
-        stage.replace(path)
-        sync_directory(path.parent)
-
-
-def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file of a directory that is ours alone, durably, in place of one that may be there.
-
-    It is `.NAME.partial` until it is whole; one that a killed process left is written over.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        write_durably(partial, write)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+        sync(stage)
+        rename(stage, path)
 
 
 def _sync_tree(root: Path) -> None:
     for folder, _, files in os.walk(root):
         for name in files:
-            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)  # noqa: PTH118 (os.walk gives strings)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        sync_directory(Path(folder))
-
-
-def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file, and have it on the disk."""
-    with path.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_directory(path: Path) -> None:
-    """Make renames in a directory durable, on file systems that have that for directories."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        sync_descriptor(descriptor)
-    finally:
-        os.close(descriptor)
+            sync(Path(folder, name))
+        sync(Path(folder))
 
 
 @contextlib.contextmanager

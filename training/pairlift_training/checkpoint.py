@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from pairlift import record
 from pairlift.errors import ChangedError, RecordError
-from pairlift.staging import replace_file
+from pairlift.storage.durable import replace_file
 from pairlift_training.history import Point
 from pairlift_training.network import Arrays
 

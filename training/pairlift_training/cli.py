@@ -1,4 +1,4 @@
-"""The training stage's commands."""
+"""The training stage's commands: `train` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pairlift.commands import options
 from pairlift_training.choices import CHECKPOINT_STEPS, KEPT, OPTIMIZERS, PRECISIONS, SCHEDULES, VALIDATION_SHARE
 
 DEFAULT_FIELDS = ("hypothesis", "premise")
+
+
+class RecipeOption(click.Option):
+    """An option whose help lists the shipped recipes, which are looked up when the help is asked for."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option and its help."""
+        from pairlift_training.recipe import recipe_names
+
+        self.help = (
+            f"How the model is made and fitted: one of {', '.join(recipe_names())}, or a TOML file.  "
+            "[default: sample for sample:nli, else bert_scratch]"
+        )
+        return super().get_help_record(ctx)
 
 
 def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -19,62 +34,66 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
             click.option("--preset", help="A KerasHub preset's name, or a local preset directory."),
-            click.option("--epochs", type=int),
-            click.option("--batch-size", type=int, help="Pairs of an update."),
-            click.option("--sequence-length", type=int, help="Most tokens of a pair."),
-            click.option("--optimizer", type=click.Choice(OPTIMIZERS)),
-            click.option("--learning-rate", type=float, help="The highest."),
-            click.option("--schedule", type=click.Choice(SCHEDULES)),
-            click.option("--warmup", type=float, help="Share of all updates in which the rate goes up."),
-            click.option("--weight-decay", type=float),
-            click.option("--clip-norm", type=float, help="Largest norm of the gradients; 0 does not clip."),
-            click.option("--accumulate", type=int, help="Parts of a batch, one after the other, for a small card."),
-            click.option("--precision", type=click.Choice(PRECISIONS)),
+            click.option("--epochs", type=int, help="How many times the training pairs are gone through."),
+            click.option("--batch-size", type=int, help="The number of pairs of an update."),
+            click.option("--sequence-length", type=int, help="The most tokens of a pair."),
+            click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="The rule by which weights are updated."),
+            click.option("--learning-rate", type=float, help="The highest learning rate."),
+            click.option("--schedule", type=click.Choice(SCHEDULES), help="How the learning rate changes."),
+            click.option("--warmup", type=float, help="The share of all updates in which the learning rate goes up."),
+            click.option("--weight-decay", type=float, help="The weight decay of adamw; 0 with adam."),
+            click.option("--clip-norm", type=float, help="The largest norm of the gradients; 0 does not clip."),
+            click.option("--accumulate", type=int, help="The parts a batch is computed in, for a small card."),
+            click.option("--precision", type=click.Choice(PRECISIONS), help="The floats to compute with."),
             click.option("--keep", type=click.Choice(KEPT), help="The epoch whose weights are kept."),
             click.option("--patience", type=int, help="Epochs without a better one until it stops; 0 for never."),
-            click.option("--seed", type=int),
+            click.option("--seed", type=int, help="The seed of initial weights, shuffling and dropout."),
         )
     ):
         command = option(command)
     return command
 
 
-@click.command()
+@click.command(epilog="An option that is a field of the recipe (--preset to --seed) goes before what the recipe says.")
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--recipe", help="A shipped recipe or a TOML file.  [default: sample for sample:nli, else bert_scratch]")
-@click.option("--validation", multiple=True, help="Labelled pairs to validate on; may be given several times.")
-@click.option("--test", multiple=True, help="Labelled pairs for the final figure; may be given several times.")
+@click.option("--recipe", cls=RecipeOption, metavar="RECIPE")
+@click.option(
+    "--validation", metavar="DATA", multiple=True, help="Labelled pairs to validate on; may be given several times."
+)
+@click.option(
+    "--test", metavar="DATA", multiple=True, help="Labelled pairs for the final figure; may be given several times."
+)
 @click.option(
     "--validation-share",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=VALIDATION_SHARE,
     show_default=True,
-    help="Share of DATA, by a hash of the premise, that is validated on without --validation.",
+    help="The share of DATA, by a hash of the premise, to validate on without --validation.",
 )
-@click.option("--vocabulary", type=click.Path(path_type=Path), help="Vocabulary file for a model from scratch.")
-@click.option("--merges", type=click.Path(path_type=Path), help="Merge rules for a RoBERTa from scratch.")
-@click.option("--labels", help="Label names in the order of the head's outputs.")
-@click.option("--fields", help="Columns of the two texts: hypothesis=COLUMN,premise=COLUMN.")
-@click.option("--label", help="Column of the label.  [default: label, or SNLI's gold_label]")
+@click.option("--vocabulary", type=click.Path(path_type=Path), help="A vocabulary file, for a model from scratch.")
+@click.option("--merges", type=click.Path(path_type=Path), help="A file of merge rules, for a RoBERTa from scratch.")
+@click.option("--labels", metavar="NAMES", help="The labels in the order of the head's outputs.")
+@options.fields
+@options.label
 @recipe_options
-@click.option("--backend", type=click.Choice(["jax", "tensorflow", "torch"]), default="jax", show_default=True)
+@options.backend
 @click.option(
     "--checkpoint-steps",
     type=click.IntRange(min=1),
     default=CHECKPOINT_STEPS,
     show_default=True,
-    help="Updates between two checkpoints.",
+    help="The number of updates between two checkpoints.",
 )
-@click.option("--restart", is_flag=True, help="Begin again, whatever an earlier command had done.")
+@options.restart
 @click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where tokens are kept.  [default: ~/.cache/pairlift]",
+    help="Where tokens are kept for the next training.  [default: ~/.cache/pairlift]",
 )
-@click.option("--no-cache", is_flag=True, help="Keep no tokens.")
-@click.option("--force", is_flag=True, help="Replace RUN if it is a run.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--no-cache", is_flag=True, help="Keep no tokens for the next training.")
+@options.force("RUN, if it is a run")
+@options.quiet("progress")
 def train(
     data: tuple[str, ...],
     run: Path,
@@ -148,17 +167,15 @@ def train(
 @click.command()
 @click.argument("model", metavar="RUN|BUNDLE")
 @click.argument("data")
-@click.option("--fields", help="Columns of the two texts: hypothesis=COLUMN,premise=COLUMN.")
-@click.option("--label", help="Column of the label.  [default: label, or SNLI's gold_label]")
-@click.option("--variant", type=click.Choice(["fp32", "int8"]), default="fp32", show_default=True, help="Of a bundle.")
-@click.option(
-    "--backend", type=click.Choice(["jax", "tensorflow", "torch"]), default="jax", show_default=True, help="For a run."
-)
-@click.option("--ablate", is_flag=True, help="Also the accuracy with one text alone, and with the two exchanged.")
+@options.fields
+@options.label
+@options.variant
+@options.backend
+@click.option("--ablate", is_flag=True, help="Measure also with one text alone, and with the two exchanged.")
 @click.option(
     "--calibrate", is_flag=True, help="Fit a temperature on DATA and store it in RUN; export carries it along."
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the measurements as JSON.")
 def evaluate(
     model: str,
     data: str,
@@ -191,6 +208,3 @@ def _choose_backend(backend: str) -> None:
     if backend != "tensorflow" and "tensorflow" not in sys.modules:
         # KerasHub imports TensorFlow when it is there, which costs seconds and memory, and nothing here needs it.
         sys.modules["tensorflow"] = sys.modules["tensorflow_text"] = None  # type: ignore[assignment]
-
-
-COMMANDS = (train, evaluate)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pairlift.bundle import Bundle
+from pairlift.choices import FP32
 from pairlift.encoder import Pair
 from pairlift.errors import UsageError
 from pairlift.labelled import check_labels
@@ -40,7 +41,7 @@ def evaluate(
     data: str,
     columns: str | None = None,
     label: str | None = None,
-    variant: str = "fp32",
+    variant: str = FP32,
     ablate: bool = False,
     calibrate: bool = False,
 ) -> Metrics:

@@ -38,16 +38,3 @@ def write_history(path: Path, points: tuple[Point, ...]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([field.name for field in dataclasses.fields(Point)])
         writer.writerows(dataclasses.astuple(point) for point in points)
-
-
-def read_history(path: Path) -> tuple[Point, ...]:
-    """Read what `write_history` wrote."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(
-            Point(
-                epoch=int(row.pop("epoch")),
-                update=int(row.pop("update")),
-                **{name: float(value) if value else None for name, value in row.items()},  # type: ignore[arg-type]
-            )
-            for row in csv.DictReader(file)
-        )

@@ -13,6 +13,7 @@ import orjson
 from pairlift.aws.deadline import Deadline
 from pairlift.aws.settings import Settings
 from pairlift.aws.shape import check_keys, member, quote
+from pairlift.choices import QUOTINGS
 from pairlift.counts import Tally
 from pairlift.errors import RecordError, UsageError
 from pairlift.options import JobOptions
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 URL = re.compile(r"s3://[A-Za-z0-9._-]+/.*[^/].*", re.DOTALL)
 MOST_KEY_BYTES = 1024  # S3's limit
 BOUND = re.compile(r"\d{1,12}|\d{1,3}(\.\d{1,6})?%", re.ASCII)
-QUOTINGS = ("minimal", "none")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from pairlift.choices import FP32, VARIANTS
 from pairlift.errors import UsageError
 from pairlift.rejects import parse_most_rejects
 from pairlift.session import count_threads
 
 CPU_MEGABYTES = 1769  # of memory for which Lambda gives one vCPU, by its documentation
-VARIANTS = ("fp32", "int8")
 PREFIX = re.compile(r"s3://[^/]+/(.*/)?")
 
 
@@ -32,7 +32,7 @@ class Settings:
     """
 
     bundle: str
-    variant: str = "fp32"
+    variant: str = FP32
     threads: int = 1
     output: str | None = None
     fields: str | None = None
@@ -47,7 +47,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         UsageError: A variable has a value that it cannot have.
     """
     given = {name: value for name, value in environment.items() if value}
-    variant = given.get("PAIRLIFT_VARIANT", VARIANTS[0])
+    variant = given.get("PAIRLIFT_VARIANT", FP32)
     if variant not in VARIANTS:
         raise UsageError(f"PAIRLIFT_VARIANT: found {variant!r}, expected {' or '.join(VARIANTS)}")
     output = given.get("PAIRLIFT_OUTPUT")

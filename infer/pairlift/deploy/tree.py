@@ -20,7 +20,7 @@ from pairlift.staging import storage_errors
 
 TASK = "/var/task"  # where Lambda puts the tree, and what the byte-code says in a traceback
 BUNDLE = "bundle"
-NOT_IN_A_FUNCTION = shutil.ignore_patterns("__pycache__", "deploy", "cli.py", "__main__.py")
+NOT_IN_A_FUNCTION = shutil.ignore_patterns("__pycache__", "deploy", "commands", "__main__.py")
 
 
 def open_variant(path: str, variant: str) -> Bundle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from pairlift.choices import MINIMAL
 from pairlift.errors import UsageError
 from pairlift.formats.compression import SUFFIXES, check_compression
 from pairlift.storage.open import STREAM
@@ -12,7 +13,6 @@ from pairlift.storage.open import STREAM
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 PARQUET = ".parquet"
 KINDS = (*DELIMITERS, ".jsonl", PARQUET)
-QUOTINGS = ("minimal", "none")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,4 +77,4 @@ def format_of(path: str, other: str | None = None, quoting: str | None = None) -
 
 def _format(kind: str, compression: str, quoting: str | None) -> Format:
     usual = quoting is None or kind not in DELIMITERS
-    return Format(kind, compression, kind != ".tsv" if usual else quoting == "minimal")
+    return Format(kind, compression, kind != ".tsv" if usual else quoting == MINIMAL)

@@ -8,7 +8,7 @@ import sys
 import zlib
 from typing import Any, BinaryIO
 
-from pairlift.errors import UsageError
+from pairlift.errors import missing_extra
 
 READ = 1 << 18
 GZIP = 31  # zlib's number for a gzip header
@@ -107,5 +107,5 @@ def import_zstd(path: str) -> Any:
         else:
             from backports import zstd
     except ModuleNotFoundError:
-        raise UsageError(f'{path}: zstd needs: pip install "pairlift[zstd]"') from None
+        raise missing_extra(f"{path}: zstd", "zstd") from None
     return zstd

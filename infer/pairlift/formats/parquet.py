@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
-from pairlift.errors import InputError, RowError, UsageError, first_line
+from pairlift.errors import InputError, RowError, UsageError, first_line, missing_extra
 from pairlift.formats.failures import WatchedFile
 from pairlift.formats.json_text import show_json
 from pairlift.formats.lines import MAX_LINE
@@ -25,7 +25,7 @@ def import_arrow(path: str) -> Any:
         import pyarrow
         import pyarrow.parquet
     except ModuleNotFoundError:
-        raise UsageError(f'{path}: Parquet needs: pip install "pairlift[parquet]"') from None
+        raise missing_extra(f"{path}: Parquet", "parquet") from None
     return pyarrow
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from pairlift.errors import PairliftError, StorageError, UsageError
+from pairlift.errors import PairliftError, StorageError, UsageError, missing_extra
 from pairlift.storage.url import S3Url
 
 # Five tries after the first, each waiting longer: a bucket that throttles is waited for some seconds, not for ever.
@@ -68,7 +68,7 @@ def _client() -> Any:
         import boto3
         from botocore.config import Config
     except ModuleNotFoundError:
-        raise UsageError('s3:// needs: pip install "pairlift[s3]"') from None
+        raise missing_extra("s3://", "s3") from None
     from botocore.exceptions import BotoCoreError
 
     options: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The commands that deploy."""
+"""The command `lambda`, and what it does: `build`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from pairlift.commands import options
+
+HANDLER = "pairlift.aws.handler"
 PATH = click.Path(path_type=Path)
 
 
@@ -17,34 +20,28 @@ def lambda_group() -> None:
 @lambda_group.command()
 @click.argument("bundle")
 @click.argument("output", metavar="[OUT.zip]", type=PATH, required=False)
-@click.option(
-    "--variant",
-    type=click.Choice(["fp32", "int8"]),
-    default="fp32",
-    show_default=True,
-    help="The one graph that goes along.",
-)
+@options.variant
 @click.option(
     "--architecture",
     type=click.Choice(["x86_64", "arm64"]),
     default="x86_64",
     show_default=True,
-    help="Of the function; arm64 is built from its own wheels and untested.",
+    help="The processor of the function; arm64 is built from its own wheels and untested.",
 )
 @click.option(
     "--python",
     "interpreter",
     metavar="EXE",
-    help="A Python of the version the function shall run on.  [default: this one]",
+    help="A Python here, of the version that the function shall run on.  [default: this one]",
 )
-@click.option("--image", metavar="DIR", type=PATH, help="Write the context of a container image.")
+@click.option("--image", metavar="DIR", type=PATH, help="Write the context of a container image into DIR.")
 @click.option(
     "--template",
     metavar="FILE",
     type=PATH,
-    help="Write a SAM template for the zip, or for the image when there is no zip.",
+    help="Write a SAM template to FILE, for the zip, or for the image when there is no zip.",
 )
-@click.option("--force", is_flag=True, help="Replace what an earlier build wrote.")
+@options.force("what an earlier build wrote")
 def build(
     bundle: str,
     output: Path | None,
@@ -55,9 +52,9 @@ def build(
     template: Path | None,
     force: bool,
 ) -> None:
-    """Write OUT.zip, ready to upload: the runner, its dependencies and BUNDLE.
+    """Write OUT.zip, ready to upload: the runner and BUNDLE.
 
-    BUNDLE is a directory, or s3://bucket/prefix/ to have it fetched and verified at start.
+    The runner's dependencies go along. BUNDLE is a directory, or s3://bucket/prefix/ to have it fetched and verified at start.
 
     Example: pairlift lambda build out/bundle out/score.zip --template out/template.yaml
     """
@@ -82,8 +79,3 @@ def build(
         f"function: Python {target.python}, {architecture}{untested}, handler {HANDLER}, "
         f"PAIRLIFT_BUNDLE={package.bundle_location} PAIRLIFT_VARIANT={variant}"
     )
-
-
-HANDLER = "pairlift.aws.handler"
-
-COMMANDS = (lambda_group,)
