@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -18,8 +17,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from pairlift.errors import StorageError
+from pairlift.storage.files import has_name, take_lock
+
 PARTIAL = ".partial"
 OLD = ".old"
+NO_LOCK = (OSError, StorageError)  # there is no flock here
 _TRIES = 100
 
 
@@ -49,8 +52,8 @@ def held_place(path: Path) -> Iterator[None]:
     """Hold a directory that is there, if that can be done."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(*NO_LOCK):
+            take_lock(descriptor, str(path))
         yield
     finally:
         os.close(descriptor)
@@ -65,7 +68,7 @@ def remove_leftovers(path: Path) -> None:
     with contextlib.suppress(OSError):
         for entry in sorted(os.listdir(path.parent)):  # noqa: PTH208 (iterdir would fail in the middle)
             if names.fullmatch(entry):
-                with contextlib.suppress(OSError), _lock(path.with_name(entry)) as nobodys:
+                with contextlib.suppress(*NO_LOCK), _lock(path.with_name(entry)) as nobodys:
                     if nobodys:
                         _remove(path.with_name(entry), path)
 
@@ -94,13 +97,10 @@ def _make_held(path: Path, suffix: str, directory: bool) -> tuple[Path, int]:
         with contextlib.suppress(FileNotFoundError):  # between its making and its lock another took it for a leftover
             descriptor = os.open(made, _open_flags(directory))
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                continue
-            except OSError:  # there is no flock here
+                held = take_lock(descriptor, str(made))
+            except NO_LOCK:
                 return made, descriptor
-            if _is_at(made, descriptor):
+            if held and has_name(made, descriptor):
                 return made, descriptor
             os.close(descriptor)
     raise BlockingIOError(f"{path}: what is made for it is taken away each time")
@@ -116,8 +116,8 @@ def _lock(path: Path) -> Iterator[bool]:
         return
     descriptor = os.open(path, _open_flags(directory) | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield os.path.samestat(found, os.fstat(descriptor)) and _is_at(path, descriptor)
+        held = take_lock(descriptor, str(path))
+        yield held and os.path.samestat(found, os.fstat(descriptor)) and has_name(path, descriptor)
     finally:
         os.close(descriptor)
 
@@ -147,10 +147,3 @@ def _give_back(old: Path, path: Path) -> bool:
             return False
         raise
     return True
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.lstat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False

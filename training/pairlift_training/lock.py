@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pairlift.errors import DestinationError
-from pairlift.storage.files import take_lock
+from pairlift.storage.files import has_name, take_lock
 
 LOCK = "lock"
 
@@ -47,7 +47,7 @@ def locked_directory(path: Path, names: re.Pattern[str], what: str) -> Iterator[
                 raise DestinationError(
                     f"{path}: another process is at work on this {what}; wait for it, or choose another name"
                 )
-            if _is_file(path / LOCK, descriptor):
+            if has_name(path / LOCK, descriptor):
                 yield
                 return
         finally:
@@ -81,10 +81,3 @@ def _is_ours(path: Path, names: re.Pattern[str]) -> bool:
     except NotADirectoryError:
         return False
     return not found or (LOCK in found and all(name == LOCK or names.fullmatch(name) for name in found))
-
-
-def _is_file(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 from pairlift.errors import StorageError
@@ -107,3 +108,11 @@ def take_lock(descriptor: int, name: str) -> bool:
             "or to another file system"
         ) from error
     return True
+
+
+def has_name(path: Path, descriptor: int) -> bool:
+    """Return whether an open file or directory is the one that has a name, which may be another's or nobody's by now."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
