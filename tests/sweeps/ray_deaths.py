@@ -27,7 +27,7 @@ from pairlift import Scorer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from conftest import SMALL_BUNDLE, score_small
-from test_conformance import COMMAND, MARK, digests, write_pairs
+from test_conformance import CHUNK, MARK, digests, write_pairs
 
 ROWS = 4000  # 250 chunks
 SUFFIXES = (".csv", ".jsonl", ".jsonl.gz", ".tsv.zst", ".parquet")
@@ -93,9 +93,11 @@ def run_round(
     options = ["--engine", "ray", "--workers", "2", "--quiet"]
     command = [
         sys.executable,
-        "-c",
-        COMMAND,
+        "-m",
+        "pairlift",
         "score",
+        "--chunk-rows",
+        str(CHUNK),
         str(SMALL_BUNDLE),
         str(source),
         f"{output}{'/' * whole}",
