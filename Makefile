@@ -9,7 +9,7 @@ SCHEDULES ?= 1000000
 LAMBDA_BUNDLE = $(if $(filter file,$(origin BUNDLE)),tests/data/bundle,$(BUNDLE))
 
 .DEFAULT_GOAL := help
-.PHONY: help export test test-all conformance lint bench bench-lambda simulate crash faults races sharing memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
+.PHONY: help export test test-all conformance lint docs bench bench-lambda simulate crash faults races sharing memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
 
 ##@ Everyday
 
@@ -53,10 +53,14 @@ test-all: $(VENV)/installed ## Run the tests, those that take long too
 conformance: $(VENV)/installed ## Hold the local engine, Ray and the function to the same bytes, and to the same deaths
 	$(BIN)/python -m pytest tests/test_conformance.py tests/test_lambda_jobs.py tests/test_lambda_build.py tests/test_s3.py tests/test_suspended.py
 
-lint: $(VENV)/installed ## Run ruff and mypy
+lint: $(VENV)/installed ## Run ruff and mypy, and see that the docs say what the code says
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/cog -I docs --check README.md docs/commands.md
+
+docs: $(VENV)/installed ## Write the generated parts of the docs
+	$(BIN)/cog -I docs -r README.md docs/commands.md
 
 format: $(VENV)/installed ## Format the code
 	$(BIN)/ruff check --fix --quiet . || true

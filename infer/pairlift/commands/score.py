@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from pairlift.commands import options
+from pairlift.commands.exit_codes import EXIT_CODES
 
 if TYPE_CHECKING:
     from pairlift.job import Engine
 
-FILES_AND_CODES = """\b
+EPILOG = """\b
 Files beside OUTPUT:
   OUTPUT.manifest.json  what the job was, and what became of every row
   OUTPUT.rejects.jsonl  the rejected rows, if there are any
@@ -21,21 +22,10 @@ manifest.json, rejects-*.jsonl and job/ in OUTPUT/_pairlift/.
 
 \b
 Exit codes:
-  0  all rows are scored, or --accept-rejects
-  1  some rows are rejected, the others are scored
-  2  the command is wrong, a column is missing, or an extra is not installed
-  3  INPUT cannot be read
-  4  BUNDLE is refused
-  5  the disk or the bucket fails
-  6  more rows are rejected than --max-rejects allows
-  7  OUTPUT exists, or another process is at work on it
-  8  INPUT, BUNDLE or an option has changed since the job began
-  9  a bug in pairlift
-  130, 141, 143  stopped by a signal; run the same command to go on
-"""
+""" + "\n".join(f"  {code}  {meaning}" for code, meaning in EXIT_CODES.items())
 
 
-@click.command(epilog=FILES_AND_CODES)
+@click.command(epilog=EPILOG)
 @click.argument("bundle")
 @click.argument("source", metavar="INPUT")
 @click.argument("output")
