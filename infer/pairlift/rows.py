@@ -8,10 +8,10 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from pairlift.encoder import Pair, check_field
-from pairlift.errors import RowError
+from pairlift.encoder import Pair
 from pairlift.formats import Row
 from pairlift.formats.row import Span
+from pairlift.results import check_pair
 from pairlift.scorer import WINDOW_ROWS
 
 CHUNK_ROWS = 2 * WINDOW_ROWS  # for every engine; what a death costs, and what memory is bounded by
@@ -84,9 +84,4 @@ def read_pair(row: Row, columns: Mapping[str, str]) -> Pair:
     """
     if row.error is not None:
         raise row.error
-    texts = []
-    for column in columns.values():
-        if column not in row.values:
-            raise RowError("missing_field", f"no key {column!r}")
-        texts.append(check_field(row.values[column], column))
-    return texts[0], texts[1]
+    return check_pair(row.values, columns.values())
