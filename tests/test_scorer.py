@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import ChainMap, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
@@ -399,6 +400,21 @@ def test_words_that_were_forgotten_are_spelt_again(bundle: Path, monkeypatch: py
     monkeypatch.setattr(words, "KEPT_WORDS", 3)
     monkeypatch.setattr(words, "KEPT_CHARACTERS", 2)
     assert Scorer.open(bundle).token_ids(pairs) == expected
+
+
+def test_several_threads_may_call_one_scorer(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each forgets words that another is about to look up."""
+    draw = random.Random(1)
+    pairs = [(" ".join("".join(draw.choices("abcdefgh", k=4)) for _ in range(5)), "the dog") for _ in range(400)]
+    jobs, interval = [pairs[i::4] for i in range(4)], sys.getswitchinterval()
+    expected = [scorer.token_ids(job) for job in jobs]
+    monkeypatch.setattr(words, "KEPT_WORDS", 50)
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(scorer.token_ids, jobs)) == expected
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_scores_are_written_as_the_shortest_decimals_of_their_float32() -> None:

@@ -29,8 +29,8 @@ class Scorer:
     """Scores pairs with one variant of a bundle; a context manager, which closes it at the end.
 
     A pair is a mapping, a row or an object with the names of the bundle's fields, or two texts in the bundle's field order; a string
-    is no pair. A forked child may go on with its parent's scorer, if none of its calls was at work during the fork. A pickled
-    scorer is opened again from its bundle's path, which must hold the same bundle there.
+    is no pair. Several threads may call one scorer at once. A forked child may go on with its parent's, if no call was at work
+    during the fork. A pickled scorer is opened again from its bundle's path, which must hold the same bundle there.
 
     Attributes:
         bundle: The bundle.
