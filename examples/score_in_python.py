@@ -17,6 +17,6 @@ with Scorer.open(sys.argv[1]) as scorer:
     print("labels:", ", ".join(scorer.labels))
     for result in scorer.results(PAIRS):
         if isinstance(result, Result):
-            print(result.prediction, [round(float(p), 4) for p in result.probabilities])
+            print(result.prediction, dict(result.probabilities))
         else:
             print("not scored:", result)

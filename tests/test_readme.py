@@ -1,4 +1,4 @@
-"""The README's Python runs as it is written, and names what there is."""
+"""The README's Python and that of the public API run as they are written, and name what there is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pairlift
+import pytest
 from conftest import ROOT, SMALL_BUNDLE
 from pairlift.__main__ import make_cli
 from pairlift_training.recipe import recipe_names
@@ -15,12 +17,55 @@ from pairlift_training.recipe import recipe_names
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+API = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+
+
+def run_example(code: str, folder: Path) -> str:
+    """Run an example where `make export` has been, and return what it prints."""
+    shutil.copytree(SMALL_BUNDLE, folder / "out/bundle")
+    (folder / "docs").mkdir()
+    shutil.copy(ROOT / "docs/pairs.csv", folder / "docs")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, check=True)
+    return done.stdout
+
+
 def test_the_python_example_runs(tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    shutil.copytree(SMALL_BUNDLE, tmp_path / "out/bundle")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
-    assert done.stdout.startswith("('entailment', 'neutral', 'contradiction')\n[[")
+    printed = run_example(code, tmp_path)
+    assert printed.startswith("('entailment', 'neutral', 'contradiction')\n[[")
     assert len(code.strip().splitlines()) <= 7
+
+
+def test_the_examples_of_the_api_run(tmp_path: Path) -> None:
+    of_pairs, of_files = re.findall(r"```python\n(.*?)```", API, re.DOTALL)
+    first, second, third = run_example(of_pairs, tmp_path / "pairs").splitlines()
+    assert first == second
+    assert first.partition(" ")[0] in ("entailment", "neutral", "contradiction")
+    assert third == "not_a_pair found str, expected two texts, or an object with hypothesis and premise"
+    rows = len((ROOT / "docs/pairs.csv").read_text().splitlines()) - 1
+    assert run_example(of_files, tmp_path / "files") == f"{rows} {rows} {{}}\n"
+
+
+def test_the_api_page_has_each_public_name_and_each_is_what_its_module_has() -> None:
+    named = re.findall(r"^\| `(\w+)` \|", API, re.MULTILINE)
+    assert sorted([*named, "__version__"]) == sorted(pairlift.__all__)
+    found = {name: getattr(pairlift, name) for name in named}
+    assert found["errors"] is sys.modules["pairlift.errors"]
+    assert all(found[name].__name__ == name for name in named if name != "errors")
+    codes = dict(re.findall(r"`(\w+Error)`\s(\d+)", API))
+    assert codes == {
+        kind.__name__: str(kind.exit_code)
+        for kind in pairlift.errors.PairliftError.__subclasses__()
+        if "exit_code" in vars(kind)
+    }
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = pairlift.nothing
+
+
+def test_importing_the_package_imports_nothing_else_of_it() -> None:
+    code = "import sys, pairlift; print(sorted(n for n in sys.modules if n.partition('.')[0] in ('pairlift', 'numpy', 'onnxruntime')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['pairlift', 'pairlift.version']\n"
 
 
 def test_every_command_recipe_and_page_it_names_is_there() -> None:

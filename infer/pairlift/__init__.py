@@ -2,8 +2,10 @@
 
 from pairlift import Scorer
 
-scorer = Scorer.open("out/bundle")
-scorer.score([("a man sleeps", "the man is awake")])
+with Scorer.open("out/bundle") as scorer:
+    scorer.score([("a man sleeps", "the man is awake")])
+
+The names in `__all__` are the public API (docs/api.md).
 """
 
 from __future__ import annotations
@@ -13,20 +15,28 @@ from typing import TYPE_CHECKING, Any
 from pairlift.version import __version__
 
 if TYPE_CHECKING:
+    from pairlift import errors
     from pairlift.bundle import Bundle
+    from pairlift.inputs import find_inputs
+    from pairlift.job import score_file
+    from pairlift.options import JobOptions
+    from pairlift.results import Result
     from pairlift.scorer import Scorer
 
-__all__ = ["Bundle", "Scorer", "__version__"]
+__all__ = ["Bundle", "JobOptions", "Result", "Scorer", "__version__", "errors", "find_inputs", "score_file"]
+
+_MODULES = {
+    "Bundle": "bundle", "JobOptions": "options", "Result": "results", "Scorer": "scorer", "find_inputs": "inputs",
+    "score_file": "job",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for, so that a command is ready for signals before numpy is loaded."""
-    if name == "Bundle":
-        from pairlift.bundle import Bundle
+    from importlib import import_module
 
-        return Bundle
-    if name == "Scorer":
-        from pairlift.scorer import Scorer
-
-        return Scorer
+    if name in _MODULES:
+        return getattr(import_module(f"pairlift.{_MODULES[name]}"), name)
+    if name == "errors":
+        return import_module("pairlift.errors")
     raise AttributeError(f"module 'pairlift' has no attribute {name!r}")

@@ -9,13 +9,14 @@ import numpy as np
 import orjson
 
 from pairlift.counts import Tally, add_counts
-from pairlift.encoder import Pair
 from pairlift.errors import RowError
 from pairlift.formats import Row, Writer
 from pairlift.names import Key
 from pairlift.outputs.records import Chunk
+from pairlift.results import Checked
 from pairlift.rows import RowStream, digest_rows, read_pair, take_windows
-from pairlift.scorer import Pending, Scorer, softmax
+from pairlift.scorer import Scorer, softmax
+from pairlift.windows import Pending
 
 RAW_SHOWN = 2000  # characters of a rejected record that are kept
 
@@ -44,24 +45,12 @@ class Running:
         self._key, self._stream, self._begin = key, stream, begin
         self._labels = scorer.labels
         self._temperature = scorer.temperature
-        self._good: list[int] = []
-        self._errors: dict[int, RowError] = {}
+        self._checked = Checked()
         self._windows: list[Pending] = []
         for taken in take_windows(stream.rows, key.row, chunk_rows):
-            pairs = self._read_pairs(taken, columns)
+            pairs = self._checked.read(taken, lambda row: read_pair(row, columns))
             self.rows += taken
             self._windows.append(scorer.submit(pairs))
-
-    def _read_pairs(self, rows: list[Row], columns: Mapping[str, str]) -> list[Pair]:
-        pairs = []
-        for i, row in enumerate(rows, len(self.rows)):
-            try:
-                pairs.append(read_pair(row, columns))
-            except RowError as error:
-                self._errors[i] = error.bare()
-            else:
-                self._good.append(i)
-        return pairs
 
     def finish(self, writer: Writer, raw: bool) -> Chunk:
         """Wait for the scores, and return the chunk's records.
@@ -71,20 +60,15 @@ class Running:
             raw: Whether rejected records are kept.
         """
         logits = np.concatenate([window.wait() for window in self._windows])
-        finite = np.isfinite(logits).all(axis=1)
-        good = self._good
-        if not finite.all():
-            for i in np.flatnonzero(~finite).tolist():
-                self._errors[good[i]] = RowError("not_finite", "the model gave a score that is not a finite number")
-            logits, good = logits[finite], [good[i] for i in np.flatnonzero(finite).tolist()]
-        predictions = [self._labels[i] for i in logits.argmax(axis=1).tolist()]
-        rows = [self.rows[i] for i in good]
-        written = writer.write(rows, predictions, softmax(logits, self._temperature))
+        checked = self._checked
+        best, probabilities = checked.settle(logits, softmax(logits, self._temperature))
+        predictions = [self._labels[i] for i in best.tolist()]
+        written = writer.write([self.rows[i] for i in checked.good], predictions, probabilities)
         predicted = Counter(predictions)
         for i, error in written.errors.items():
-            self._errors[good[i]] = error
+            checked.errors[checked.good[i]] = error
             predicted[predictions[i]] -= 1
-        rejected = sorted(self._errors.items())
+        rejected = sorted(checked.errors.items())
         return Chunk(
             key=self._key,
             tally=Tally(

@@ -6,6 +6,7 @@ Training pre-tokenises with it, the runner serves with it, and the export holds 
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ class PairEncoder:
     def __init__(self, record: EncoderRecord) -> None:
         self.record = record
         self._tokenizer = _build_tokenizer(record.tokenizer)
+        self._turn = threading.Lock()  # the tokenizer notes the words that it has spelt
 
     @property
     def packing(self) -> Packing:
@@ -49,12 +51,13 @@ class PairEncoder:
         return record.vocabulary.index(record.unknown) if record.unknown else None
 
     def tokenize(self, texts: list[str]) -> Tokens:
-        """Return the token ids of texts, neither truncated nor framed by special tokens.
+        """Return the token ids of texts, neither truncated nor framed by special tokens; one thread at a time does it.
 
         Raises:
             UnicodeEncodeError: A text holds a lone surrogate.
         """
-        return self._tokenizer.encode(texts)
+        with self._turn:
+            return self._tokenizer.encode(texts)
 
     def encode(self, pairs: Sequence[Pair], width: int | None = None) -> Batch:
         """Encode pairs as one batch.

@@ -121,7 +121,7 @@ class RowError(Exception):
     """One row cannot be scored.
 
     Attributes:
-        reason: The reason code, one of those in docs/errors.md, or `not_a_pair` (Python API).
+        reason: The reason code, one of those in docs/errors.md.
         detail: What was found, for a person.
     """
 
@@ -129,6 +129,9 @@ class RowError(Exception):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+    def __reduce__(self) -> tuple[type[RowError], tuple[str, str]]:
+        return RowError, (self.reason, self.detail)
 
     def bare(self) -> RowError:
         """Return this error without what was at hand when it was raised, which may be as large as the row."""

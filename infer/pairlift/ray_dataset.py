@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairlift.choices import FP32
-from pairlift.errors import RowError, UsageError
+from pairlift.errors import UsageError
 from pairlift.fields import map_fields
-from pairlift.formats.row import Row
-from pairlift.rows import read_pair
+from pairlift.pairs import check_pair
+from pairlift.results import Checked
 from pairlift.scorer import Scorer, softmax
 
 ERROR = "error"
@@ -64,28 +64,16 @@ class DatasetScorer:
             what = f"no column {missing[0]!r}" if missing else f"a column {taken[0]!r} already"
             raise UsageError(f"the batch has {what}; it has {', '.join(batch)}; say which with fields, or rename it")
         count = len(next(iter(batch.values())))
-        errors = np.full(count, None, object)
-        pairs, good = [], []
-        for i in range(count):
-            values = {column: batch[column][i] for column in self._columns.values()}
-            try:
-                pairs.append(
-                    read_pair(Row(number=i, line=None, start=None, end=None, values=values, raw=""), self._columns)
-                )
-                good.append(i)
-            except RowError as error:
-                errors[i] = str(error)
+        names, checked = self._columns.values(), Checked()
+        texts = zip(*(batch[name] for name in names), strict=True)
+        pairs = checked.read(texts, lambda pair: check_pair(pair, names))
+        logits = self._scorer.logits(pairs)
+        best, found = checked.settle(logits, softmax(logits, self._scorer.temperature))
         probabilities = np.full((count, len(labels)), np.nan, np.float32)
-        predictions = np.full(count, None, object)
-        if pairs:
-            logits = self._scorer.logits(pairs)
-            finite = np.asarray(np.isfinite(logits).all(axis=1))
-            for i, row, whole in zip(good, logits, finite.tolist(), strict=True):
-                if whole:
-                    predictions[i] = labels[int(row.argmax())]
-                else:
-                    errors[i] = "not_finite: the model gave a score that is not a finite number"
-            kept = np.array(good)[finite]
-            probabilities[kept] = softmax(logits[finite], self._scorer.temperature)
+        predictions, errors = np.full(count, None, object), np.full(count, None, object)
+        probabilities[checked.good] = found
+        predictions[checked.good] = np.array(labels, object)[best]
+        for i, error in checked.errors.items():
+            errors[i] = str(error)
         scores = {f"p_{label}": probabilities[:, i] for i, label in enumerate(labels)}
         return {**batch, "prediction": predictions, **scores, ERROR: errors}

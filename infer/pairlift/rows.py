@@ -8,10 +8,10 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from pairlift.encoder import WINDOW_ROWS, Pair, check_field
-from pairlift.errors import RowError
+from pairlift.encoder import WINDOW_ROWS, Pair
 from pairlift.formats import Row
 from pairlift.formats.row import Span
+from pairlift.pairs import check_pair
 
 CHUNK_ROWS = 2 * WINDOW_ROWS  # for every engine; what a death costs, and what memory is bounded by
 CHUNK_BYTES = 4 << 20  # of rows as they stand in the file: a chunk of long rows has fewer of them,
@@ -83,9 +83,4 @@ def read_pair(row: Row, columns: Mapping[str, str]) -> Pair:
     """
     if row.error is not None:
         raise row.error
-    texts = []
-    for column in columns.values():
-        if column not in row.values:
-            raise RowError("missing_field", f"no key {column!r}")
-        texts.append(check_field(row.values[column], column))
-    return texts[0], texts[1]
+    return check_pair(row.values, columns.values())

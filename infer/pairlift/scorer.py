@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,19 +11,26 @@ from numpy.typing import NDArray
 
 from pairlift.bundle import Bundle
 from pairlift.choices import FP32
-from pairlift.counts import Counts, count_texts
+from pairlift.counts import count_texts
 from pairlift.encoder import WINDOW_ROWS, Pair, PairEncoder, check_text
-from pairlift.errors import BundleError, RowError, UsageError
+from pairlift.errors import BundleError, ChangedError, RowError, UsageError
 from pairlift.packing import Batch, measure, pack
+from pairlift.pairs import check_pair
+from pairlift.results import Checked, Result
 from pairlift.session import count_threads, open_session
+from pairlift.storage.url import is_remote
+from pairlift.threads import Threads
+from pairlift.windows import Pending, cut_batches
 
 Probabilities = NDArray[np.float32]
 
-BATCH_TOKENS = 1024  # larger batches fall out of the cache and are slower (docs/performance.md)
-
 
 class Scorer:
-    """Scores pairs with one variant of a bundle.
+    """Scores pairs with one variant of a bundle; a context manager, which closes it at the end.
+
+    A pair is a mapping, a row or an object with the names of the bundle's fields, or two texts in the bundle's field order; a string
+    is no pair. Several threads may call one scorer at once. A forked child may go on with its parent's, if no call was at work
+    during the fork. A pickled scorer is opened again from its bundle's path, which must hold the same bundle there.
 
     Attributes:
         bundle: The bundle.
@@ -58,31 +64,63 @@ class Scorer:
         self._session = open_session(bundle.read(name), bundle.at(name))
         _check_graph(self._session, bundle)
         self.threads = threads or count_threads()
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="pairlift")
+        self._threads = Threads(self.threads)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], variant: str = FP32, threads: int | None = None) -> Scorer:
         """Open a bundle directory and return its scorer; errors as `Bundle.open` and `Scorer`."""
         return cls(Bundle.open(path), variant, threads)
 
-    def score(self, pairs: Sequence[Any]) -> Probabilities:
-        """Score sentence pairs.
+    def __enter__(self) -> Scorer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        path = self.bundle.path if is_remote(self.bundle.path) else os.path.abspath(self.bundle.path)  # noqa: PTH100
+        return _open_same, (path, self.bundle.digest, self.variant, self.threads)
+
+    def results(self, pairs: Sequence[Any]) -> list[Result | RowError]:
+        """Score sentence pairs, each whatever is wrong with the others.
 
         Args:
-            pairs: Each a tuple of two texts in the bundle's field order, or a mapping with the fields' names.
+            pairs: Each as the class says.
 
         Returns:
-            Probabilities, float32, shape (len(pairs), n_labels), rows in input order.
+            For each pair, in order, a `Result`, or a `RowError` with its `reason` and `detail` (docs/errors.md). As in a file, a text
+            that holds NUL is an error (`nul`), and so is a score that is not finite (`not_finite`).
 
         Raises:
-            RowError: A text is not a string, or holds a lone surrogate.
             BundleError: The graph's output does not match the manifest.
+            UsageError: The scorer is closed.
+        """
+        fields, checked = self.bundle.manifest.fields, Checked()
+        logits = self.logits(checked.read(pairs, lambda pair: check_pair(pair, fields)))
+        return checked.collect(self.labels, *checked.settle(logits, softmax(logits, self.temperature)))
+
+    def score(self, pairs: Sequence[Any]) -> Probabilities:
+        """Score sentence pairs that are all well; `results` is for those that may not be.
+
+        What stands after a NUL character in a text is not read, as in KerasHub, to which this is held. A file's row with NUL is
+        rejected, and `results` gives its error.
+
+        Args:
+            pairs: Each as the class says.
+
+        Returns:
+            Probabilities, float32, shape (len(pairs), n_labels), rows in input order; NaN where the model gives nothing finite.
+
+        Raises:
+            RowError: The first that is no pair, or has a text that is not a string or holds a lone surrogate.
+            BundleError: The graph's output does not match the manifest.
+            UsageError: The scorer is closed.
         """
         return softmax(self.logits(pairs), self.temperature)
 
     def logits(self, pairs: Sequence[Any]) -> Probabilities:
         """Return the logits of sentence pairs, float32, shape (len(pairs), n_labels); otherwise as `score`."""
-        texts = [self._read_pair(pair, i) for i, pair in enumerate(pairs)]
+        texts = self._read_pairs(pairs)
         out = np.empty((len(texts), len(self.labels)), np.float32)
         windows = (slice(start, start + WINDOW_ROWS) for start in range(0, len(texts), WINDOW_ROWS))
         last: tuple[slice, Pending] | None = None
@@ -96,16 +134,12 @@ class Scorer:
         return out
 
     def predict(self, pairs: Sequence[Any]) -> list[str]:
-        """Return the most probable label of each pair."""
-        return [self.labels[i] for i in self.logits(pairs).argmax(axis=1)] if len(pairs) else []
+        """Return the most probable label of each pair; otherwise as `score`."""
+        return [self.labels[i] for i in self.logits(pairs).argmax(axis=1)]
 
     def token_ids(self, pairs: Sequence[Any]) -> list[tuple[int, ...]]:
-        """Return what the graph is fed for each pair, without padding."""
-        ids = []
-        for i, pair in enumerate(pairs):
-            batch = self._encoder.encode([self._read_pair(pair, i)])
-            ids.append(tuple(batch.token_ids[0].tolist()))
-        return ids
+        """Return what the graph is fed for each pair, without padding; otherwise as `score`."""
+        return [tuple(self._encoder.encode([pair]).token_ids[0].tolist()) for pair in self._read_pairs(pairs)]
 
     def run(self, batch: Batch) -> Probabilities:
         """Return the logits of packed rows, float32, shape (rows, n_labels).
@@ -122,20 +156,18 @@ class Scorer:
         return logits
 
     def close(self) -> None:
-        """End the scorer's threads; what has not begun is not done."""
-        self._pool.shutdown(cancel_futures=True)
+        """End the scorer's threads; what has not begun is not done, and a later call is a `UsageError`."""
+        self._threads.close()
 
-    def _read_pair(self, pair: Any, index: int) -> Pair:
-        fields = self.bundle.manifest.fields
-        try:
-            if isinstance(pair, dict):
-                pair = (pair[fields[0]], pair[fields[1]])
-            first, second = pair
-        except (KeyError, ValueError, TypeError):
-            raise RowError(
-                "not_a_pair", f"pair {index}: expected two texts, or a mapping with {' and '.join(fields)}"
-            ) from None
-        return check_text(first, fields[0]), check_text(second, fields[1])
+    def _read_pairs(self, pairs: Sequence[Any]) -> list[Pair]:
+        self._threads.check_open()
+        texts = []
+        for i, pair in enumerate(pairs):
+            try:
+                texts.append(check_pair(pair, self.bundle.manifest.fields, check_text))
+            except RowError as error:
+                raise RowError(error.reason, f"pair {i}: {error.detail}") from None
+        return texts
 
     def submit(self, pairs: Sequence[Pair]) -> Pending:
         """Tokenise a window of checked pairs, and start scoring it on the scorer's threads.
@@ -144,6 +176,7 @@ class Scorer:
 
         Raises:
             UnicodeEncodeError: A text holds a lone surrogate.
+            UsageError: The scorer is closed.
         """
         known: dict[Pair, int] = {}
         row_of = np.fromiter((known.setdefault(pair, len(known)) for pair in pairs), np.int64, len(pairs))
@@ -157,53 +190,33 @@ class Scorer:
             logits[rows] = self.run(pack(packing, tokens, first[rows], second[rows], width))
 
         widths = measure(packing, tokens, first, second)
-        futures = [self._pool.submit(run, rows, int(widths[rows[0]])) for rows in cut_batches(widths)]
+        futures = [self._threads.submit(run, rows, int(widths[rows[0]])) for rows in cut_batches(widths)]
         counts = count_texts(packing, tokens, first, second, row_of, widths, self._encoder.unknown)
-        return Pending(logits, row_of, futures, counts)
-
-
-class Pending:
-    """A window that is being scored; `counts` says what its texts were like."""
-
-    def __init__(
-        self, logits: Probabilities, row_of: NDArray[np.int64], futures: list[Future[None]], counts: Counts
-    ) -> None:
-        self.counts = counts
-        self._logits = logits
-        self._row_of = row_of
-        self._futures = futures
-
-    def wait(self) -> Probabilities:
-        """Return the window's logits, float32, shape (rows, n_labels), rows in input order; errors as `Scorer.run`."""
-        try:
-            for future in self._futures:
-                future.result()
-        except BaseException:
-            for future in self._futures:
-                future.cancel()
-            raise
-        return self._logits[self._row_of]
-
-
-def cut_batches(widths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of each batch: rows of one width, so that what a row is padded to depends on itself alone.
-
-    Args:
-        widths: Columns that each row takes, shape (rows,).
-    """
-    order = np.argsort(widths, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(widths[order])) + 1):
-        step = max(1, BATCH_TOKENS // int(widths[rows[0]])) if len(rows) else 1
-        yield from (rows[i : i + step] for i in range(0, len(rows), step))
+        return Pending(logits, row_of, self._threads, futures, counts)
 
 
 def softmax(logits: Probabilities, temperature: float = 1.0) -> Probabilities:
-    """Return the softmax over the classes (the last axis) of logits by a temperature, float32; each row sums to one."""
-    cooled = logits / np.float32(temperature)
-    shifted = cooled - cooled.max(axis=-1, keepdims=True)
-    exponentials = np.exp(shifted)
-    probabilities: Probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    """Return the softmax over the classes (the last axis) of logits by a temperature, float32; each row sums to one.
+
+    A row is NaN where a logit is not finite, or not when it has been divided by the temperature.
+    """
+    with np.errstate(all="ignore"):
+        cooled = logits / np.float32(temperature)
+        shifted = cooled - cooled.max(axis=-1, keepdims=True)
+        exponentials = np.exp(shifted)
+        probabilities: Probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return probabilities
+
+
+def _open_same(path: str, digest: str, variant: str, threads: int) -> Scorer:
+    """Open the scorer that was pickled; a `ChangedError` where its path holds another bundle."""
+    bundle = Bundle.open(path)
+    if bundle.digest != digest:
+        raise ChangedError(
+            f"{path}: is another bundle than that of the pickled scorer (digest {bundle.digest[:12]}, expected {digest[:12]}); put "
+            "the same one there"
+        )
+    return Scorer(bundle, variant, threads)
 
 
 def _check_graph(session: Any, bundle: Bundle) -> None:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-import orjson
-from numpy.typing import NDArray
-
 from pairlift.aws.shape import check_keys
-from pairlift.encoder import Pair, check_field
 from pairlift.errors import RowError, UsageError
-from pairlift.scorer import Scorer, softmax
+from pairlift.results import Result
+from pairlift.scorer import Scorer
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,47 +60,12 @@ def read_request(value: Mapping[str, Any], where: str) -> PairsRequest:
 
 
 def score_pairs(scorer: Scorer, request: PairsRequest) -> PairsAnswer:
-    """Score the pairs of a request; errors as `Scorer.run`."""
-    results: list[dict[str, Any]] = [{}] * len(request.pairs)
-    good: list[int] = []
-    pairs: list[Pair] = []
-    for i, item in enumerate(request.pairs):
-        try:
-            pairs.append(_read_pair(item, scorer.bundle.manifest.fields))
-            good.append(i)
-        except RowError as error:
-            results[i] = _describe(error)
-    logits = scorer.logits(pairs)
-    with np.errstate(all="ignore"):
-        probabilities = softmax(logits, scorer.temperature)
-    finite: NDArray[np.bool_] = np.all(np.isfinite(np.hstack([logits, probabilities])), axis=1)
-    # Through JSON and back, a float is the shortest decimal that is the same float32.
-    numbers = orjson.loads(orjson.dumps(probabilities, option=orjson.OPT_SERIALIZE_NUMPY))
-    for i, row, best, whole in zip(good, numbers, logits.argmax(axis=1).tolist(), finite.tolist(), strict=True):
-        if whole:
-            results[i] = {
-                "prediction": scorer.labels[best],
-                "probabilities": dict(zip(scorer.labels, row, strict=True)),
-            }
-        else:
-            results[i] = _describe(RowError("not_finite", "the model gave a score that is not a finite number"))
+    """Score the pairs of a request; errors as `Scorer.results`."""
+    results = [_describe(found) for found in scorer.results(request.pairs)]
     return PairsAnswer(labels=scorer.labels, results=results, bundle=scorer.bundle.digest, variant=scorer.variant)
 
 
-def _read_pair(item: object, fields: Sequence[str]) -> Pair:
-    """Return the texts of a pair; raise a `RowError` where there are none that can be scored."""
-    if isinstance(item, dict):
-        missing = [field for field in fields if field not in item]
-        if missing:
-            raise RowError("missing_field", f"no key {missing[0]!r}")
-        item = [item[field] for field in fields]
-    if not isinstance(item, list | tuple) or len(item) != 2:
-        found = f"a list of {len(item)}" if isinstance(item, list | tuple) else type(item).__name__
-        raise RowError(
-            "not_a_pair", f"found {found}, expected an object with {' and '.join(fields)}, or a list of two texts"
-        )
-    return check_field(item[0], fields[0]), check_field(item[1], fields[1])
-
-
-def _describe(error: RowError) -> dict[str, Any]:
-    return {"error": {"reason": error.reason, "detail": error.detail}}
+def _describe(found: Result | RowError) -> dict[str, Any]:
+    if isinstance(found, RowError):
+        return {"error": {"reason": found.reason, "detail": found.detail}}
+    return {"prediction": found.prediction, "probabilities": found.probabilities}
