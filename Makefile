@@ -51,7 +51,7 @@ test-all: $(VENV)/installed ## Run the tests, those that take long too
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 conformance: $(VENV)/installed ## Hold the local engine, Ray and the function to the same bytes, and to the same deaths
-	$(BIN)/python -m pytest tests/test_conformance.py tests/test_lambda_jobs.py tests/test_lambda_build.py tests/test_s3.py tests/test_suspended.py
+	$(BIN)/python -m pytest tests/ray/test_conformance.py tests/aws/test_lambda_jobs.py tests/deploy/test_lambda_build.py tests/storage/test_s3.py tests/outputs/test_suspended.py
 
 lint: $(VENV)/installed ## Run ruff and mypy, and see that the docs say what the code says
 	$(BIN)/ruff check .

@@ -21,8 +21,9 @@ BARE = "import numpy, onnxruntime, tokenizers"
 PAIRLIFT = """
 import sys, time
 marks = [("process", time.time())]
-from pairlift.bundle import Bundle
-from pairlift import scorer, session
+from pairlift.model.bundle import Bundle
+from pairlift.model import scorer
+from pairlift.model import session
 import onnxruntime
 marks.append(("import", time.time()))
 bundle = Bundle.open(sys.argv[1])

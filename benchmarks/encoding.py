@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from pairlift.encoder import EncoderRecord, Pair, PairEncoder
-from pairlift.packing import ROUND_ROBIN, Packing
-from pairlift.tokenizer import TokenizerRecord
+from pairlift.encoding.encoder import EncoderRecord, Pair, PairEncoder
+from pairlift.encoding.packing import ROUND_ROBIN, Packing
+from pairlift.encoding.tokenizer import TokenizerRecord
 from tokenizers import BertWordPieceTokenizer
 
 LENGTH = 128

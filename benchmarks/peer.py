@@ -135,8 +135,8 @@ def load(name: str, folder: Path) -> Callable[[str, str], object]:
     """Return what scores a file."""
     kind, _, variant = name.partition(":")
     if kind == "pairlift":
-        from pairlift.job import score_file
-        from pairlift.scorer import Scorer
+        from pairlift.jobs.job import score_file
+        from pairlift.model.scorer import Scorer
 
         scorer = Scorer.open(folder / "bundle", variant)
         return lambda source, output: score_file(scorer, source, output)

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pairlift.rows import CHUNK_ROWS
+from pairlift.inputs.rows import CHUNK_ROWS
 from report import print_table, save
 from scaling import write_pairs
 
@@ -35,11 +35,11 @@ SMALL_CHUNK = 128  # rows, where the receipts are what is measured
 def run_child(engine: str, bundle: str, source: str, output: str, chunk_rows: str) -> None:
     """Score a file in this process, and print when what was done, and the processor's time until then."""
     from pairlift import Scorer
-    from pairlift.job import score_file
-    from pairlift.local_engine import run_here
-    from pairlift.options import JobOptions
-    from pairlift.progress import Step
-    from pairlift.ray_engine import Cluster
+    from pairlift.inputs.options import JobOptions
+    from pairlift.jobs.job import score_file
+    from pairlift.jobs.local import run_here
+    from pairlift.jobs.progress import Step
+    from pairlift.ray.engine import Cluster
 
     times: list[tuple[float, int, float]] = []
 

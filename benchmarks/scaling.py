@@ -21,10 +21,10 @@ import numpy as np
 import onnx
 from models import BASE, DATA, ROOT, TINY, make_models
 from onnx import helper, numpy_helper
-from pairlift.packing import Batch
-from pairlift.scorer import Scorer
-from pairlift.session import open_session
-from pairlift.windows import BATCH_TOKENS
+from pairlift.encoding.packing import Batch
+from pairlift.model.scorer import Scorer
+from pairlift.model.session import open_session
+from pairlift.model.windows import BATCH_TOKENS
 from report import print_table, save
 
 FILES = (1_000, 10_000, 100_000, 1_000_000)

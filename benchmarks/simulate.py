@@ -14,7 +14,7 @@ import dataclasses
 import heapq
 import random
 
-# As in pairlift.ray_pool.
+# As in pairlift.ray.pool.
 AT_ONCE, CALL_SECONDS, DRIVER_SECONDS, MOST_CHUNKS = 2, 1.0, 0.006, 32
 
 

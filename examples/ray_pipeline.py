@@ -8,7 +8,7 @@ For a job that can be killed and goes on, use `pairlift score … --engine ray` 
 import sys
 
 import ray
-from pairlift.ray_dataset import DatasetScorer
+from pairlift.ray.dataset import DatasetScorer
 
 bundle, source, output = sys.argv[1:4]
 pairs = ray.data.read_parquet(source)

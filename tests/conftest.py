@@ -17,7 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pairlift import Scorer
-    from pairlift.outcome import Outcome
+    from pairlift.outputs.outcome import Outcome
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -60,8 +60,8 @@ def score_small(
     scorer: Scorer, source: Any, output: object, *, chunk_rows: int = SMALL_CHUNKS, **asked: Any
 ) -> Outcome:
     """Score a file in small chunks; `asked` are options of the job and arguments of `score_file`."""
-    from pairlift.job import score_file
-    from pairlift.options import JobOptions
+    from pairlift.inputs.options import JobOptions
+    from pairlift.jobs.job import score_file
 
     fields = {field.name for field in dataclasses.fields(JobOptions)}
     options = JobOptions(chunk_rows=chunk_rows, **{name: value for name, value in asked.items() if name in fields})

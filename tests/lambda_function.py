@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("infer", "export", "training")
 # Read at the start of a container, before the function: sizes that a test can wait for.
 SMALL = """
-from pairlift import rows
+from pairlift.inputs import rows
 from pairlift.storage import object_file, upload
 rows.CHUNK_ROWS, upload.PART, object_file.BLOCK = 16, 1024, 4096
 import botocore.retries.standard

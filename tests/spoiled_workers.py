@@ -31,7 +31,8 @@ def _carry_out(verb: str, file: Path) -> None:
 
 
 def _spoil(folder: Path) -> None:
-    from pairlift import chunks, inputs
+    from pairlift.inputs import names as inputs
+    from pairlift.jobs import chunks
 
     inputs.LOT_BYTES = int(os.environ.get("PAIRLIFT_LOT_BYTES", inputs.LOT_BYTES))
     read_pair = chunks.read_pair

@@ -18,10 +18,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from pairlift import job
 from pairlift.console import run_command
-from pairlift.counts import Counts
-from pairlift.options import JobOptions
+from pairlift.encoding.counts import Counts
+from pairlift.inputs.options import JobOptions
+from pairlift.jobs import job
 from pairlift.storage.directory import DirectoryStore
 
 CHUNK_ROWS = 8

@@ -95,7 +95,7 @@ def run_fresh(code: str, **environment: str) -> str:
 
 
 def test_the_runner_imports_nothing_heavy() -> None:
-    code = "import sys, pairlift, pairlift.__main__, pairlift.job, pairlift.golden; print(*sys.modules)"
+    code = "import sys, pairlift, pairlift.__main__, pairlift.jobs.job, pairlift.model.golden; print(*sys.modules)"
     loaded = {name.split(".")[0] for name in run_fresh(code).split()}
     assert not loaded & HEAVY
 
@@ -105,7 +105,7 @@ def test_the_lambda_handler_imports_what_scoring_takes_and_no_more() -> None:
     code += "import sys; from pairlift.aws import handler; handler({'pairs': [['a', 'b']]}); print(*sys.modules)"
     loaded = set(run_fresh(code).splitlines()[-1].split())
     assert "onnxruntime" in loaded
-    assert not loaded & (HEAVY | {"click", "tqdm", "multiprocessing", "pairlift.job"})
+    assert not loaded & (HEAVY | {"click", "tqdm", "multiprocessing", "pairlift.jobs.job"})
 
 
 def test_help_imports_no_numeric_library() -> None:

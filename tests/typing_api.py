@@ -8,7 +8,7 @@ from typing import assert_type
 import numpy as np
 from numpy.typing import NDArray
 from pairlift import Bundle, JobOptions, Result, Scorer, errors, find_inputs, score_file
-from pairlift.outcome import Outcome
+from pairlift.outputs.outcome import Outcome
 
 
 def use_scorer(path: str) -> None:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from pairlift import record
-from pairlift.bundle import Bundle
 from pairlift.choices import FP32, INT8
-from pairlift.encoder import read_keras_preprocessor
-from pairlift.golden import dump_golden, make_golden
+from pairlift.encoding.encoder import read_keras_preprocessor
 from pairlift.machine import read_cpu, read_cpu_flags, read_onnxruntime_build
-from pairlift.manifest import GOLDEN, PARITY, PARITY_PAGE, SAVED_MODEL, TOKENIZER
-from pairlift.scorer import Scorer, softmax
-from pairlift_export.certificate import Parity
+from pairlift.model.bundle import Bundle
+from pairlift.model.golden import dump_golden, make_golden
+from pairlift.model.manifest import GOLDEN, PARITY, PARITY_PAGE, SAVED_MODEL, TOKENIZER
+from pairlift.model.scorer import Scorer, softmax
+from pairlift_export.certificate import ArtefactParity, CrossCheck, Parity
 from pairlift_export.contents import FILES, add_variant, draft_manifest, write_manifest
 from pairlift_export.graphs import make_graph, save_graph
 from pairlift_export.int8 import make_int8
 from pairlift_export.job import ExportJob
 from pairlift_export.page import draw_page
 from pairlift_export.parity import confuse, margins
-from pairlift_export.proof import prove
+from pairlift_export.proof import Proof, prove
 from pairlift_export.reference import load_reference
 from pairlift_export.report import describe
 from pairlift_export.saved_model import write_saved_model
@@ -61,7 +62,30 @@ def write_artefacts(job: ExportJob) -> list[str]:
     if attempt.result is not None:
         manifest, results[INT8] = attempt.manifest, attempt.result
         logits[INT8] = attempt.logits
-    parity = Parity(
+    left_out = {INT8: attempt.fault} if attempt.fault else {}
+    parity = _certify(job, proof, results, left_out, crossed, manifest.versions)
+    (stage / PARITY).write_bytes(record.dump(parity))
+    (stage / PARITY_PAGE).write_text(draw_page(parity), encoding="utf-8")
+    # Held to Keras without it, for Keras knows no temperature; from here on the bundle has it.
+    scores = {name: softmax(found, job.temperature) for name, found in logits.items()}
+    manifest = dataclasses.replace(manifest, temperature=job.temperature)
+    (stage / GOLDEN).write_bytes(dump_golden(make_golden(proof.golden_texts, token_ids, scores)))
+    for name in scores:
+        manifest = add_variant(manifest, name, route, results[name].probabilities.max, parity.pairs)
+    write_manifest(stage, manifest)
+    return describe(parity)
+
+
+def _certify(
+    job: ExportJob,
+    proof: Proof,
+    results: dict[str, ArtefactParity],
+    left_out: dict[str, str],
+    crossed: CrossCheck | None,
+    versions: Mapping[str, str],
+) -> Parity:
+    """Return the certificate of what was held to Keras."""
+    return Parity(
         model=job.source.name,
         model_sha256=job.source.model_sha256,
         labels=job.labels,
@@ -75,22 +99,12 @@ def write_artefacts(job: ExportJob) -> list[str]:
         margins=margins(proof.expected),
         tokens=proof.tokens,
         artefacts=results,
-        left_out={INT8: attempt.fault} if attempt.fault else {},
+        left_out=left_out,
         cross_check=crossed,
         calibration_pairs=len(job.calibration) if INT8 in results else 0,
         time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         cpu=read_cpu(),
         cpu_flags=read_cpu_flags(),
         onnxruntime_build=read_onnxruntime_build(),
-        versions=manifest.versions,
+        versions=versions,
     )
-    (stage / PARITY).write_bytes(record.dump(parity))
-    (stage / PARITY_PAGE).write_text(draw_page(parity), encoding="utf-8")
-    # Held to Keras without it, for Keras knows no temperature; from here on the bundle has it.
-    scores = {name: softmax(found, job.temperature) for name, found in logits.items()}
-    manifest = dataclasses.replace(manifest, temperature=job.temperature)
-    (stage / GOLDEN).write_bytes(dump_golden(make_golden(proof.golden_texts, token_ids, scores)))
-    for name in scores:
-        manifest = add_variant(manifest, name, route, results[name].probabilities.max, parity.pairs)
-    write_manifest(stage, manifest)
-    return describe(parity)

@@ -54,7 +54,7 @@ def export(
 
     Example: pairlift export out/run out/bundle
     """
-    from pairlift.staging import storage_errors
+    from pairlift.storage.staging import storage_errors
     from pairlift_export.export import Request, run_export
 
     said = run_export(

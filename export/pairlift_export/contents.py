@@ -9,9 +9,9 @@ from pathlib import Path
 from pairlift import record
 from pairlift.choices import FP32, INT8
 from pairlift.digest import FileDigest, digest_file
-from pairlift.encoder import EncoderRecord
+from pairlift.encoding.encoder import EncoderRecord
 from pairlift.machine import read_cpu
-from pairlift.manifest import MANIFEST, PROOF, RUNTIME, SAVED_MODEL, TOKENIZER, GraphInput, Manifest, Variant
+from pairlift.model.manifest import MANIFEST, PROOF, RUNTIME, SAVED_MODEL, TOKENIZER, GraphInput, Manifest, Variant
 from pairlift.version import read_versions
 from pairlift_export.job import ExportJob
 from pairlift_export.parity import PROBABILITY_TOLERANCE

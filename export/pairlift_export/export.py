@@ -11,13 +11,13 @@ import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
-from pairlift.child import run_child
 from pairlift.digest import sha256_file
 from pairlift.errors import InputError, UsageError, missing_extra
-from pairlift.fields import parse_list
-from pairlift.labelled import check_labels, describe_left_out, read_labelled
-from pairlift.manifest import MANIFEST, Source
-from pairlift.staging import check_destination, staged_directory
+from pairlift.formats.fields import parse_list
+from pairlift.inputs.labelled import check_labels, describe_left_out, read_labelled
+from pairlift.jobs.child import run_child
+from pairlift.model.manifest import MANIFEST, Source
+from pairlift.storage.staging import check_destination, staged_directory
 from pairlift_export.certificate import Gate
 from pairlift_export.job import DEFAULT_GATE, ExportJob
 from pairlift_export.keras_file import inspect_keras_file

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from pairlift.bundle import Bundle
 from pairlift.choices import FP32, INT8
-from pairlift.encoder import EncoderRecord, PairEncoder
+from pairlift.encoding.encoder import EncoderRecord, PairEncoder
+from pairlift.encoding.packing import Batch
 from pairlift.errors import AgreementError
-from pairlift.manifest import Manifest
-from pairlift.packing import Batch
-from pairlift.scorer import Probabilities, Scorer
+from pairlift.model.bundle import Bundle
+from pairlift.model.manifest import Manifest
+from pairlift.model.scorer import Probabilities, Scorer
 from pairlift_export.certificate import ArtefactParity
 from pairlift_export.contents import FILES, add_variant, write_manifest
 from pairlift_export.graphs import save_graph

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from pairlift.manifest import Source
+from pairlift.model.manifest import Source
 from pairlift_export.certificate import Gate
 from pairlift_training.run import LabelledPair
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import jinja2
-from pairlift.labelled import describe_left_out
+from pairlift.inputs.labelled import describe_left_out
 from pairlift_export.certificate import ArtefactParity, Parity, VariantParity
 from pairlift_export.charts import make_histogram, make_scatter
 from pairlift_export.parity import COMPANION_TOLERANCE, NO_ACCURACY_GATE

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pairlift.encoder import Pair
+from pairlift.encoding.encoder import Pair
+from pairlift.encoding.packing import Batch
 from pairlift.errors import AgreementError
-from pairlift.packing import Batch
-from pairlift.scorer import softmax
+from pairlift.model.scorer import softmax
 from pairlift_export.certificate import ArtefactParity, Counts, Flip, Gate, Spread, TokenParity
 from pairlift_training.run import LabelledPair
 

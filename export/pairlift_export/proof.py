@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pairlift.encoder import EncoderRecord, Pair, PairEncoder
+from pairlift.encoding.encoder import EncoderRecord, Pair, PairEncoder
 from pairlift.errors import AgreementError
-from pairlift.scorer import Scorer, softmax
-from pairlift.session import open_session
+from pairlift.model.scorer import Scorer, softmax
+from pairlift.model.session import open_session
 from pairlift_export.certificate import ArtefactParity, CrossCheck, Gate, TokenParity, VariantParity
 from pairlift_export.graphs import TF2ONNX
 from pairlift_export.graphs.builder import OUTPUT

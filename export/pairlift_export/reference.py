@@ -17,7 +17,7 @@ import keras_hub
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from pairlift.encoder import Pair
+from pairlift.encoding.encoder import Pair
 from pairlift.errors import InputError, first_line
 
 BATCH_ROWS = 32

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pairlift.choices import FP32, INT8
-from pairlift.labelled import describe_left_out
-from pairlift.manifest import SAVED_MODEL
+from pairlift.inputs.labelled import describe_left_out
+from pairlift.model.manifest import SAVED_MODEL
 from pairlift_export.certificate import ArtefactParity, Parity
 from pairlift_export.contents import FILES
 from pairlift_export.parity import NO_ACCURACY_GATE

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from pairlift.encoder import EncoderRecord, Pair, PairEncoder
-from pairlift.packing import Batch
-from pairlift.scorer import Scorer, softmax
+from pairlift.encoding.encoder import EncoderRecord, Pair, PairEncoder
+from pairlift.encoding.packing import Batch
+from pairlift.model.scorer import Scorer, softmax
 from pairlift_export.certificate import Invariance, ShapeParity
 from pairlift_export.reference import Reference
 

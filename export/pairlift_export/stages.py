@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from pairlift.session import open_session
+from pairlift.model.session import open_session
 from pairlift_export.reference import Reference
 
 # Above what float32 in another order moves a hidden state by, relative to its root mean square (measured: 3e-6 at most).

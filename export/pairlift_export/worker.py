@@ -8,8 +8,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from pairlift.child import serve_parent
 from pairlift.errors import PairliftError
+from pairlift.jobs.child import serve_parent
 from pairlift_export.job import ExportJob
 
 LOG_SHOWN = 4000  # characters of the libraries' own output shown when there is a bug

@@ -16,12 +16,12 @@ from pairlift.version import __version__
 
 if TYPE_CHECKING:
     from pairlift import errors
-    from pairlift.bundle import Bundle
-    from pairlift.inputs import find_inputs
-    from pairlift.job import score_file
-    from pairlift.options import JobOptions
-    from pairlift.results import Result
-    from pairlift.scorer import Scorer
+    from pairlift.inputs.names import find_inputs
+    from pairlift.inputs.options import JobOptions
+    from pairlift.jobs.job import score_file
+    from pairlift.model.bundle import Bundle
+    from pairlift.model.results import Result
+    from pairlift.model.scorer import Scorer
 
 __all__ = ["Bundle", "JobOptions", "Result", "Scorer", "__version__", "errors", "find_inputs", "score_file"]
 

@@ -35,7 +35,7 @@ def main() -> None:
     """Score twelve rows in chunks of four: to a file and to a directory, each to its end and not."""
     from pairlift import Scorer
     from pairlift import chunk as old  # type: ignore[attr-defined]
-    from pairlift.job import score_file
+    from pairlift.jobs.job import score_file
 
     old.CHUNK_ROWS = 4
     folder = HERE / "jobs/format2"

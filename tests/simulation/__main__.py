@@ -12,8 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import pairlift.carry
-import pairlift.sharing
+import pairlift.jobs.carry
+import pairlift.jobs.sharing
 import pairlift.storage.directory
 from pairlift.outputs import existing, jobs, keeper, ledger, lock, output, receipts, strangers
 
@@ -34,7 +34,7 @@ MODULES = (
     lock,
     output,
     strangers,
-    pairlift.carry,
+    pairlift.jobs.carry,
     pairlift.storage.directory,
 )
 READS = {"read input", "stat input", "read", "digest", "version", "walk", "get object", "head object", "list objects"}

@@ -8,23 +8,23 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
-from pairlift.carry import carry_out
-from pairlift.counts import Tally
 from pairlift.digest import sha256_bytes
-from pairlift.durable_plan import DurablePlan
+from pairlift.encoding.counts import Tally
 from pairlift.errors import ChangedError, InputError, PairliftError, Stopped
 from pairlift.formats.lines import LineReader
 from pairlift.formats.row import Place, Written
-from pairlift.identity import Identity
+from pairlift.inputs.plan import Descriptor, Span
+from pairlift.inputs.rejects import MostRejects
+from pairlift.jobs.carry import carry_out
+from pairlift.jobs.durable_plan import DurablePlan
+from pairlift.jobs.sharing import Share, share_out
 from pairlift.names import Key, Names
+from pairlift.outputs.identity import Identity
 from pairlift.outputs.ledger import Ledger
 from pairlift.outputs.output import Output
 from pairlift.outputs.records import Chunk, LastRun
-from pairlift.plan import Descriptor, Span
-from pairlift.rejects import MostRejects
-from pairlift.sharing import Share, share_out
-from pairlift.staging import storage_errors
 from pairlift.storage.directory import DirectoryStore
+from pairlift.storage.staging import storage_errors
 from pairlift.storage.stamp import Input, Stamp
 
 from simulation.storage import Disk, SimulatedBucket, SimulatedFiles

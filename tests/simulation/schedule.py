@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from pairlift import durable_plan, names, record
-from pairlift.sharing import Share
+from pairlift import names, record
+from pairlift.jobs import durable_plan
+from pairlift.jobs.sharing import Share
 from pairlift.storage import directory
 
 from simulation.checks import Checks

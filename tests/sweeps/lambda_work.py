@@ -12,7 +12,7 @@ from bucket import CREDENTIALS
 from lambda_function import ROOT
 from lambda_runtime import LambdaRuntime
 from pairlift import Scorer
-from pairlift.job import score_file
+from pairlift.jobs.job import score_file
 
 CORPUS = Path(os.environ.get("PAIRLIFT_DATA", ROOT.parent / "shared/data")) / "snli/validation.jsonl"
 MOST_PAIRS = 256

@@ -26,6 +26,7 @@ import ray
 from pairlift import Scorer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "ray"))
 from conftest import SMALL_BUNDLE, score_small
 from test_conformance import CHUNK, MARK, digests, write_pairs
 

@@ -31,8 +31,8 @@ ROWS = 20_000
 CHUNK_ROWS = 64
 MOST_SECONDS = 600
 SCRIPT = (
-    "import sys; from pairlift import Scorer; from pairlift.job import score_file; from pairlift.options import JobOptions; "
-    "from pairlift.sharing import Share; "
+    "import sys; from pairlift import Scorer; from pairlift.jobs.job import score_file; from pairlift.inputs.options import JobOptions; "
+    "from pairlift.jobs.sharing import Share; "
     f"score_file(Scorer.open({str(SMALL_BUNDLE)!r}, threads=1), sys.argv[1], sys.argv[2], JobOptions(chunk_rows={CHUNK_ROWS}), "
     "engine=Share(int(sys.argv[3]), int(sys.argv[4])).run)"
 )

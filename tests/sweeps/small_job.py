@@ -12,12 +12,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from pairlift import job
 from pairlift.console import run_command
-from pairlift.counts import Counts
-from pairlift.job import score_file
-from pairlift.options import JobOptions
-from pairlift.scorer import Scorer
+from pairlift.encoding.counts import Counts
+from pairlift.inputs.options import JobOptions
+from pairlift.jobs import job
+from pairlift.jobs.job import score_file
+from pairlift.model.scorer import Scorer
 
 OPTIONS = JobOptions(chunk_rows=8)
 BUNDLE = Path(__file__).parent.parent / "data/bundle"

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from pairlift.encoder import Pair, PairEncoder
-from pairlift.packing import Batch, pack, trim
+from pairlift.encoding.encoder import Pair, PairEncoder
+from pairlift.encoding.packing import Batch, pack, trim
+from pairlift.encoding.tokenizer import Tokens
 from pairlift.record import dump
-from pairlift.tokenizer import Tokens
 from pairlift.version import __version__
 from pairlift_training.cache import Arrays, Cache
 

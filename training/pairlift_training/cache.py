@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pairlift import record
 from pairlift.digest import FileDigest, digest_file
 from pairlift.errors import RecordError
-from pairlift.leftovers import held_directory, remove_leftovers
+from pairlift.storage.leftovers import held_directory, remove_leftovers
 
 ENTRY = "entry.json"
 

@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from pairlift import record
-from pairlift.staging import storage_errors
 from pairlift.storage.durable import replace_file
+from pairlift.storage.staging import storage_errors
 from pairlift_training.card import format_card
 from pairlift_training.run import CARD, RUN, DataUse, read_run
 

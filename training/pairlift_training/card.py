@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pairlift.metrics import Metrics
+from pairlift.model.metrics import Metrics
 from pairlift_training.run import CONFUSION, CURVE, RATE, Run
 
 HIDDEN = ("format", "name", "expected_accuracy", "source")

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 import keras_hub
-from pairlift.encoder import PairEncoder, read_keras_preprocessor
+from pairlift.encoding.encoder import PairEncoder, read_keras_preprocessor
 from pairlift.errors import InputError, UsageError, first_line
 from pairlift_training.data import Rows
 from pairlift_training.recipe import Recipe

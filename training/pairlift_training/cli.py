@@ -123,9 +123,9 @@ def train(
     Example: pairlift train sample:nli out/run
     """
     from pairlift.errors import UsageError
-    from pairlift.fields import parse_list
-    from pairlift.labelled import describe_left_out
-    from pairlift.staging import check_destination
+    from pairlift.formats.fields import parse_list
+    from pairlift.inputs.labelled import describe_left_out
+    from pairlift.storage.staging import check_destination
     from pairlift_training.cache import find_cache
     from pairlift_training.data import read_parts
     from pairlift_training.recipe import load_recipe
@@ -194,7 +194,7 @@ def evaluate(
     Example: pairlift evaluate out/bundle sample:nli[test]
     """
     from pairlift import record
-    from pairlift.metrics import format_metrics
+    from pairlift.model.metrics import format_metrics
     from pairlift_training.evaluate import evaluate as measure
 
     _choose_backend(backend)

@@ -7,9 +7,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
-from pairlift.encoder import Pair
+from pairlift.encoding.encoder import Pair
 from pairlift.errors import InputError
-from pairlift.labelled import check_labels, describe_left_out
+from pairlift.inputs.labelled import check_labels, describe_left_out
 from pairlift_training.cache import Cache
 from pairlift_training.labels import order_labels
 from pairlift_training.run import DataUse, LabelledPair

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pairlift.bundle import Bundle
 from pairlift.choices import FP32
-from pairlift.encoder import Pair
+from pairlift.encoding.encoder import Pair
 from pairlift.errors import UsageError
-from pairlift.labelled import check_labels
-from pairlift.manifest import MANIFEST
-from pairlift.metrics import Metrics, fit_temperature, measure
-from pairlift.scorer import Scorer, softmax
+from pairlift.inputs.labelled import check_labels
+from pairlift.model.bundle import Bundle
+from pairlift.model.manifest import MANIFEST
+from pairlift.model.metrics import Metrics, fit_temperature, measure
+from pairlift.model.scorer import Scorer, softmax
 from pairlift.storage.url import is_remote
 from pairlift_training.calibrate import calibrate_run
 from pairlift_training.data import Rows, read_data

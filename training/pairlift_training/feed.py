@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 from numpy.typing import NDArray
-from pairlift.packing import Batch
+from pairlift.encoding.packing import Batch
 from pairlift_training.batches import Encoded
 
 Rows = NDArray[np.int64]

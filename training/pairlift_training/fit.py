@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pairlift import record
 from pairlift.digest import sha256_bytes, sha256_file
-from pairlift.metrics import Metrics, measure
-from pairlift.staging import staged_directory
+from pairlift.model.metrics import Metrics, measure
+from pairlift.storage.staging import staged_directory
 from pairlift.version import read_versions
 from pairlift_training.batches import Encoded
 from pairlift_training.cache import Cache

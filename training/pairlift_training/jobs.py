@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pairlift import record
 from pairlift.errors import ChangedError, RecordError
-from pairlift.staging import storage_errors
 from pairlift.storage.durable import replace_file
+from pairlift.storage.staging import storage_errors
 from pairlift_training.lock import LOCK, clear_directory, locked_directory, remove_directory
 from pairlift_training.recipe import Recipe
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from pairlift.errors import InputError
-from pairlift.labelled import check_labels
+from pairlift.inputs.labelled import check_labels
 
 NLI_LABELS = ("entailment", "neutral", "contradiction")
 

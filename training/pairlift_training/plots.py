@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pairlift.errors import missing_extra
-from pairlift.metrics import Metrics
+from pairlift.model.metrics import Metrics
 from pairlift_training.history import Point
 
 TRAINING, VALIDATION = "#8aa4c8", "#c2452d"

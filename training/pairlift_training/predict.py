@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from pairlift.encoder import Pair
-from pairlift.scorer import softmax
+from pairlift.encoding.encoder import Pair
+from pairlift.model.scorer import softmax
 from pairlift_training.batches import Encoded
 from pairlift_training.classifier import has_logits, read_encoder
 from pairlift_training.feed import pack_rows

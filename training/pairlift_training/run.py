@@ -9,7 +9,7 @@ from pathlib import Path
 from pairlift import record
 from pairlift.digest import sha256_file
 from pairlift.errors import InputError, RecordError
-from pairlift.metrics import Metrics
+from pairlift.model.metrics import Metrics
 from pairlift_training.recipe import Recipe
 
 RUN = "run.json"

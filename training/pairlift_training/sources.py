@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pairlift.errors import UsageError
-from pairlift.labelled import Labelled, Record, collect, read_labelled
+from pairlift.inputs.labelled import Labelled, Record, collect, read_labelled
 from pairlift_training import sample
 from pairlift_training.cache import Cache
 from pairlift_training.tfds import read_tfds

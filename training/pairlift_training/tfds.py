@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pairlift.child import ChildError, run_child, serve_parent
-from pairlift.encoder import Pair
+from pairlift.encoding.encoder import Pair
 from pairlift.errors import InputError, UsageError, missing_extra
+from pairlift.jobs.child import ChildError, run_child, serve_parent
 from pairlift_training.cache import Cache
 
 ROWS = "rows.jsonl"

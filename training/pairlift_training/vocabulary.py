@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from pairlift.encoding.tokenizer import TokenizerRecord
+from pairlift.encoding.wordpiece import WordPiece
 from pairlift.errors import InputError
-from pairlift.tokenizer import TokenizerRecord
-from pairlift.wordpiece import WordPiece
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MOST_WORDS = 30000

@@ -20,8 +20,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
-from pairlift.packing import Batch
-from pairlift.session import Session, count_threads, open_session
+from pairlift.encoding.packing import Batch
+from pairlift.model.session import Session, count_threads, open_session
 from pairlift_export.graphs.builder import CONTRIB
 
 SIGNED_MOST = 127  # weights use -127 to 127, so that zero is in the middle

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pairlift.progress import Step
+from pairlift.jobs.progress import Step
 
 # For what must still be done when work ends: a message is sent, which takes at most 4 seconds (queue.py), and the log written.
 RESERVE_SECONDS = 5.0

@@ -15,9 +15,9 @@ from pairlift.aws.log import LogEntry, flatten
 from pairlift.aws.pairs import PairsRequest, score_pairs
 from pairlift.aws.settings import Settings, read_settings
 from pairlift.errors import PairliftError, UsageError
-from pairlift.fields import map_fields
-from pairlift.golden import FIRST_ROWS, replay
-from pairlift.scorer import Scorer
+from pairlift.formats.fields import map_fields
+from pairlift.model.golden import FIRST_ROWS, replay
+from pairlift.model.scorer import Scorer
 
 
 def load_function(started: float) -> Function:

@@ -14,16 +14,16 @@ from pairlift.aws.deadline import Deadline
 from pairlift.aws.settings import Settings
 from pairlift.aws.shape import check_keys, member, quote
 from pairlift.choices import QUOTINGS
-from pairlift.counts import Tally
+from pairlift.encoding.counts import Tally
 from pairlift.errors import RecordError, UsageError
-from pairlift.options import JobOptions
-from pairlift.plan import Descriptor
+from pairlift.inputs.options import JobOptions
+from pairlift.inputs.plan import Descriptor
+from pairlift.inputs.rejects import parse_most_rejects
+from pairlift.model.scorer import Scorer
 from pairlift.record import load
-from pairlift.rejects import parse_most_rejects
-from pairlift.scorer import Scorer
 
 if TYPE_CHECKING:
-    from pairlift.outcome import Outcome
+    from pairlift.outputs.outcome import Outcome
 
 URL = re.compile(r"s3://[A-Za-z0-9._-]+/.*[^/].*", re.DOTALL)
 MOST_KEY_BYTES = 1024  # S3's limit
@@ -133,7 +133,7 @@ def run_job(scorer: Scorer, job: ObjectJob, settings: Settings, deadline: Deadli
     """
     if job.chunk is not None:
         return _run_chunk(scorer, job, job.chunk, settings)
-    from pairlift.job import score_file
+    from pairlift.jobs.job import score_file
 
     most = job.max_rejects if job.max_rejects is not None else settings.max_rejects
     return score_file(
@@ -155,9 +155,9 @@ def _options_of(job: ObjectJob, settings: Settings) -> JobOptions:
 
 def _run_chunk(scorer: Scorer, job: ObjectJob, chunk: Descriptor, settings: Settings) -> Outcome:
     """Do one chunk; it is finished when the whole output is."""
-    from pairlift.outcome import Outcome
-    from pairlift.terms import measure_run
-    from pairlift.worker import run_descriptor
+    from pairlift.jobs.terms import measure_run
+    from pairlift.jobs.worker import run_descriptor
+    from pairlift.outputs.outcome import Outcome
 
     started = time.monotonic()
     receipts = run_descriptor(scorer, chunk, job.output, _options_of(job, settings))

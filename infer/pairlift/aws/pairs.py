@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from pairlift.aws.shape import check_keys
 from pairlift.errors import RowError, UsageError
-from pairlift.results import Result
-from pairlift.scorer import Scorer
+from pairlift.model.results import Result
+from pairlift.model.scorer import Scorer
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pairlift.choices import FP32, VARIANTS
 from pairlift.errors import UsageError
-from pairlift.rejects import parse_most_rejects
-from pairlift.session import count_threads
+from pairlift.inputs.rejects import parse_most_rejects
+from pairlift.model.session import count_threads
 
 CPU_MEGABYTES = 1769  # of memory for which Lambda gives one vCPU, by its documentation
 PREFIX = re.compile(r"s3://[^/]+/(.*/)?")

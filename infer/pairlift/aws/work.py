@@ -13,8 +13,8 @@ from pairlift.aws.objects import explain_ignored, explain_marked, make_job
 from pairlift.aws.queue import Queue
 from pairlift.aws.settings import Settings
 from pairlift.errors import Unfinished, UsageError
-from pairlift.outcome import Outcome
-from pairlift.scorer import Scorer
+from pairlift.model.scorer import Scorer
+from pairlift.outputs.outcome import Outcome
 
 ADVICE = "put an SQS queue in front of the function, or send the same event again: what is done is kept"
 

@@ -16,7 +16,7 @@ def inspect(bundle: str, as_json: bool) -> None:
     Example: pairlift inspect out/bundle
     """
     from pairlift import record
-    from pairlift.bundle import Bundle
+    from pairlift.model.bundle import Bundle
 
     opened = Bundle.open(bundle)
     manifest = opened.manifest

@@ -23,8 +23,8 @@ def plan(source: str, quoting: str | None, chunk_rows: int) -> None:
     import orjson
 
     from pairlift.console import say
-    from pairlift.inputs import find_inputs, shown_name
-    from pairlift.plan import Descriptor, explain_plan, plan_files
+    from pairlift.inputs.names import find_inputs, shown_name
+    from pairlift.inputs.plan import Descriptor, explain_plan, plan_files
 
     lasts = dict[str, Descriptor]()
     for descriptor in plan_files(find_inputs(source), quoting, chunk_rows):

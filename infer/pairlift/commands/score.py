@@ -10,7 +10,7 @@ from pairlift.commands import options
 from pairlift.commands.exit_codes import EXIT_CODES
 
 if TYPE_CHECKING:
-    from pairlift.job import Engine
+    from pairlift.jobs.job import Engine
 
 EPILOG = """\b
 Files beside OUTPUT:
@@ -104,14 +104,14 @@ def score(
     Example: pairlift score out/bundle pairs.csv scores.csv
     """
     from pairlift.console import say
-    from pairlift.fields import map_fields
-    from pairlift.inputs import check_apart, find_inputs
-    from pairlift.job import score_file
-    from pairlift.options import JobOptions
-    from pairlift.outcome import describe
-    from pairlift.progress import make_progress
-    from pairlift.rejects import parse_most_rejects
-    from pairlift.scorer import Scorer
+    from pairlift.formats.fields import map_fields
+    from pairlift.inputs.names import check_apart, find_inputs
+    from pairlift.inputs.options import JobOptions
+    from pairlift.inputs.rejects import parse_most_rejects
+    from pairlift.jobs.job import score_file
+    from pairlift.jobs.progress import make_progress
+    from pairlift.model.scorer import Scorer
+    from pairlift.outputs.outcome import describe
 
     most = parse_most_rejects(max_rejects) if max_rejects is not None else None
     if engine == "ray":
@@ -143,7 +143,7 @@ def _use_ray(
     source: str, output: str, task: str | None, threads: int | None, workers: int | None, seconds: float
 ) -> Engine:
     from pairlift.errors import UsageError
-    from pairlift.ray_engine import Cluster, check_ends
+    from pairlift.ray.engine import Cluster, check_ends
 
     check_ends(source, output)
     if task:
@@ -156,8 +156,8 @@ def _use_processes(task: str | None, workers: int | None) -> Engine:
     import os
 
     from pairlift.errors import UsageError
-    from pairlift.local_engine import run_here
-    from pairlift.sharing import find_share, parse_share
+    from pairlift.jobs.local import run_here
+    from pairlift.jobs.sharing import find_share, parse_share
 
     if workers:
         raise UsageError("--workers only applies to --engine ray; use --threads with the local engine")

@@ -13,9 +13,9 @@ def verify(bundle: str, everything: bool) -> None:
 
     Example: pairlift verify out/bundle
     """
-    from pairlift.bundle import Bundle
-    from pairlift.golden import replay
-    from pairlift.scorer import Scorer
+    from pairlift.model.bundle import Bundle
+    from pairlift.model.golden import replay
+    from pairlift.model.scorer import Scorer
 
     opened = Bundle.open(bundle)
     if everything:

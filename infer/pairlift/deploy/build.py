@@ -10,7 +10,7 @@ from pairlift.deploy.archive import Sizes, write_zip
 from pairlift.deploy.package import IMAGE_MARKER, Package, write_context, write_template
 from pairlift.deploy.tree import made_tree
 from pairlift.errors import UsageError
-from pairlift.staging import check_destination, check_new_file, staged_directory, staged_file
+from pairlift.storage.staging import check_destination, check_new_file, staged_directory, staged_file
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ import shutil
 import string
 from pathlib import Path
 
-from pairlift.bundle import Bundle
 from pairlift.deploy.target import Target
 from pairlift.deploy.tree import BUNDLE, open_variant
 from pairlift.errors import UsageError
+from pairlift.model.bundle import Bundle
 
 HERE = Path(__file__).parent
 TASK_FOLDER = "task"

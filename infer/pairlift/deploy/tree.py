@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pairlift.bundle import Bundle
 from pairlift.deploy.dependencies import add_dependencies
 from pairlift.deploy.target import Target
 from pairlift.errors import UsageError
-from pairlift.manifest import MANIFEST, PROOF, RUNTIME
+from pairlift.model.bundle import Bundle
+from pairlift.model.manifest import MANIFEST, PROOF, RUNTIME
 from pairlift.signals import raised_signals
-from pairlift.staging import storage_errors
+from pairlift.storage.staging import storage_errors
 
 TASK = "/var/task"  # where Lambda puts the tree, and what the byte-code says in a traceback
 BUNDLE = "bundle"

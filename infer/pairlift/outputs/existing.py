@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pairlift.errors import ChangedError, DestinationError
-from pairlift.identity import Identity
 from pairlift.names import Names
+from pairlift.outputs.identity import Identity
 from pairlift.outputs.jobs import OLDER, AtWork, is_of, read_manifest, read_verdict
 from pairlift.outputs.records import JobManifest, JobRecord, Replaced
 from pairlift.outputs.strangers import refuse_strangers

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from pairlift import record
 from pairlift.errors import ChangedError, DestinationError
-from pairlift.identity import Identity
 from pairlift.names import FOLDER, Names, draw_mark
 from pairlift.outputs.existing import check_replaceable, explain_file, find_parts, is_same_job, look_at_replaced
+from pairlift.outputs.identity import Identity
 from pairlift.outputs.jobs import (
     OLDER,
     AtWork,

@@ -6,8 +6,8 @@ import io
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from pairlift.counts import Tally
 from pairlift.digest import sha256_bytes
+from pairlift.encoding.counts import Tally
 from pairlift.errors import DestinationError
 from pairlift.names import Key, Names
 from pairlift.outputs.jobs import read_mark

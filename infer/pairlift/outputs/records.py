@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from pairlift.counts import Tally
 from pairlift.digest import FileDigest
-from pairlift.identity import Identity
+from pairlift.encoding.counts import Tally
 from pairlift.names import Key
+from pairlift.outputs.identity import Identity
 from pairlift.storage.store import Stored
 
 

@@ -1,0 +1,1 @@
+"""Jobs: the options, `score_file`, and what does the chunks in this process."""

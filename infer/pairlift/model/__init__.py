@@ -1,0 +1,1 @@
+"""The model: a bundle, opened, held to its proof, and scored with."""

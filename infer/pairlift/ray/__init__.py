@@ -1,0 +1,1 @@
+"""Ray: the machines of a cluster do the chunks of a job."""
