@@ -9,7 +9,7 @@ SCHEDULES ?= 1000000
 LAMBDA_BUNDLE = $(if $(filter file,$(origin BUNDLE)),tests/data/bundle,$(BUNDLE))
 
 .DEFAULT_GOAL := help
-.PHONY: help export test test-all conformance lint docs bench bench-lambda simulate crash faults races sharing memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
+.PHONY: help export test test-all conformance lint docs floors bench bench-lambda simulate crash faults races sharing memory soak lambda-faults lambda-hard lambda-trace ray-deaths format clean
 
 ##@ Everyday
 
@@ -91,6 +91,9 @@ sharing: $(VENV)/installed ## Kill processes that share a job, 200 times
 
 ray-deaths: $(VENV)/installed ## Kill the workers and drivers of Ray jobs at random, 30 rounds, and resume them
 	$(BIN)/python tests/sweeps/ray_deaths.py 30
+
+floors: $(VENV)/installed ## The runner's tests at the lowest versions, on Python 3.11 and 3.13; FLOORS=python3.12 for another
+	$(BIN)/python tests/sweeps/floors.py $(FLOORS)
 
 memory: $(VENV)/installed ## Peak memory against ten times the rows, and against hostile files
 	$(BIN)/python tests/sweeps/memory.py
