@@ -43,6 +43,13 @@ def job_of(manifest: JobManifest) -> Job:
     return manifest.job.inputs[0].stamp.modified, manifest.job.variant
 
 
+# What a message says when somebody else than pairlift must have had a hand in it.
+BLAMES = (
+    "not made by pairlift", "altered since it was made", "parts of no job", "not of a pairlift job", "not written by", "are damaged",
+    "was removed or replaced", "older version",
+)  # fmt: skip
+
+
 class Checks:
     """Watches the storage of one output."""
 
@@ -151,6 +158,9 @@ class Checks:
 
     def check_end(self, process: Process) -> None:
         """Look at a process that has ended by itself."""
+        said = process.facts.get("error", "")
+        if not self.acted and any(words in said for words in BLAMES):
+            raise ViolationError(f"{process.name} blames somebody who has done nothing: {said}")
         if process.code != 0 or "identity" not in process.facts:
             return
         self._keep_time()

@@ -66,6 +66,25 @@ class Output:
         Raises:
             DestinationError: There is something else, or an output that was altered.
         """
+        seen: tuple[str | None, ...] = ()
+        while True:
+            try:
+                return self._find_finished(identity, force)
+            except DestinationError:  # what is looked at one after the other may have changed in between
+                now = self._look_around()
+                if now == seen:
+                    raise
+                seen = now
+
+    def _look_around(self) -> tuple[str | None, ...]:
+        """Return the versions of the files that say what is there."""
+        names = self.names
+        looked = (
+            (names.manifest, names.job) if names.whole else (names.output, names.manifest, names.rejects(""), names.job)
+        )
+        return tuple(found.version if found else None for found in map(self.store.stat, looked))
+
+    def _find_finished(self, identity: Identity, force: bool) -> JobManifest | None:
         manifest = find_parts(self.store, self.names, self.name) if self.names.whole else self._find_file()
         if manifest is None:
             return None
@@ -120,7 +139,14 @@ class Output:
         job = JobRecord(mark=verdict.manifest.mark, identity=verdict.manifest.job, replaced=verdict.replaced)
         try:
             Ledger(self.store, self.names, job, self._lock, committed=True).put_beside(verdict.manifest)
-        except DamagedError as error:
+        except (DamagedError, DestinationError) as error:
+            manifest = read_manifest(self.store, self.names)
+            if manifest is not None and manifest.mark == job.mark:  # another process was faster, and cleans up already
+                return
+            if not is_of(self.store.look(self.names.output), verdict.manifest):  # it has been replaced
+                return
+            if isinstance(error, DestinationError):
+                raise
             raise DestinationError(f"{self.name}: the rejected rows of this output are damaged; remove it") from error
 
     def clean(self, manifest: JobManifest) -> None:
