@@ -61,6 +61,7 @@ class Checks:
         self._last_whole: dict[Job, int] = {}  # the last step at which a job's output was there, whole
         self.user = False  # whether the one who changes things is the user
         self.acted = False  # whether the user has changed anything
+        self.shared = False  # whether all processes have a share of one job
         self._lying = False  # whether there is a manifest of parts that the user has removed
         disk.watch = self.see
         world.ended = self.check_end
@@ -161,6 +162,8 @@ class Checks:
         said = process.facts.get("error", "")
         if not self.acted and any(words in said for words in BLAMES):
             raise ViolationError(f"{process.name} blames somebody who has done nothing: {said}")
+        if not self.acted and self.shared and process.code == 7:
+            raise ViolationError(f"{process.name} has a share of a job, and ends with 7: {said}")
         if process.code != 0 or "identity" not in process.facts:
             return
         self._keep_time()

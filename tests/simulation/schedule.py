@@ -58,6 +58,7 @@ class Schedule:
             lost=draw.choice((0.0, 0.0, 0.02)),
         )  # fmt: skip
         self.plan = draw.choice(("same", "replaced", "mixed", "shared"))
+        self.checks.shared = self.plan == "shared" and self.kind != "file"
         for _ in range(draw.randint(1, 4)):
             self.start(asleep=draw.choice((0, 0, 10, 30)))
         for _ in range(draw.randint(2, MOST_STARTS)):

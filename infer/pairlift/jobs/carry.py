@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pairlift.errors import ChangedError, DestinationError, InputError, PairliftError, Stopped, StorageError
+from pairlift.errors import ChangedError, DestinationError, InputError, Stopped, StorageError
 from pairlift.formats.row import Writer
 from pairlift.inputs.rejects import MostRejects
 from pairlift.outputs.identity import Identity
@@ -63,7 +63,7 @@ def carry_out(where: Output, identity: Identity, work: Work, *, restart: bool = 
     work.prepare()
     with where.open(identity, restart=restart, force=force, resumable=work.resumable) as ledger:
         if ledger is None:  # made since the first look
-            return _finished(_find_twin(where, identity), work)
+            return _finished(where.find_finished(identity), work)
         try:
             last_run, manifest = _run_and_commit(ledger, work)
         except BaseException as error:
@@ -114,10 +114,10 @@ def _is_lost(where: Output, work: Work, error: BaseException, ledger: Ledger) ->
 
 
 def _find_twin(where: Output, identity: Identity) -> JobManifest | None:
-    """Return the manifest of the same job, if another process has finished it meanwhile."""
+    """Return the manifest of the same job, if another process has finished it meanwhile; storage that fails is an error."""
     try:
         return where.find_finished(identity)
-    except PairliftError:
+    except DestinationError:
         return None
 
 

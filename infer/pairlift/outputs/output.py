@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from pairlift import record
 from pairlift.errors import ChangedError, DestinationError
@@ -36,6 +37,7 @@ from pairlift.outputs.strangers import refuse_beside
 from pairlift.storage.directory import DirectoryStore
 from pairlift.storage.store import Store
 
+Found = TypeVar("Found")
 ADVICE = "remove it, choose another name, or add --force to replace it"
 
 
@@ -66,11 +68,18 @@ class Output:
         Raises:
             DestinationError: There is something else, or an output that was altered.
         """
+        return self._steadily(lambda: self._find_finished(identity, force))
+
+    def _steadily(self, look: Callable[[], Found]) -> Found:
+        """Return what a look gives. One that fails is repeated for as long as other processes change what it looks at.
+
+        It looks at one file after the other, so it may have seen one before and one after another process was there.
+        """
         seen: tuple[str | None, ...] = ()
         while True:
             try:
-                return self._find_finished(identity, force)
-            except DestinationError:  # what is looked at one after the other may have changed in between
+                return look()
+            except DestinationError:
                 now = self._look_around()
                 if now == seen:
                     raise
@@ -102,14 +111,14 @@ class Output:
         """Bring to its end what a process that died had decided: what follows the commit of a file, the manifest of parts."""
         self._check_owners()
         if not self.locked or self._lock is not None:
-            self._settle()
+            self._steadily(self._settle)
         elif self.store.stat(self.names.job) is not None:
             with contextlib.ExitStack() as stack:
                 try:
                     stack.enter_context(self._hold())
                 except DestinationError:  # whoever holds it settles it, or it is not ours
                     return
-                self._settle()
+                self._steadily(self._settle)
 
     def _check_owners(self) -> None:
         if isinstance(self.store, DirectoryStore):
@@ -139,14 +148,7 @@ class Output:
         job = JobRecord(mark=verdict.manifest.mark, identity=verdict.manifest.job, replaced=verdict.replaced)
         try:
             Ledger(self.store, self.names, job, self._lock, committed=True).put_beside(verdict.manifest)
-        except (DamagedError, DestinationError) as error:
-            manifest = read_manifest(self.store, self.names)
-            if manifest is not None and manifest.mark == job.mark:  # another process was faster, and cleans up already
-                return
-            if not is_of(self.store.look(self.names.output), verdict.manifest):  # it has been replaced
-                return
-            if isinstance(error, DestinationError):
-                raise
+        except DamagedError as error:
             raise DestinationError(f"{self.name}: the rejected rows of this output are damaged; remove it") from error
 
     def clean(self, manifest: JobManifest) -> None:
@@ -194,7 +196,7 @@ class Output:
             DestinationError: The output exists, or another process holds its lock.
         """
         with self._hold() if self.locked else contextlib.nullcontext():
-            ledger = self._begin(identity, restart, force, resumable)
+            ledger = self._steadily(lambda: self._begin(identity, restart, force, resumable))
             if ledger is None and self._lock is not None:
                 self._lock.clear()
             yield ledger
