@@ -31,8 +31,8 @@ def test_the_manifest_counts_what_was_there(bundle: Path, pairs: Path, tmp_path:
     scorer = Scorer.open(bundle)
     outcome = score_file(scorer, str(pairs), str(tmp_path / "out.jsonl"))
     limit = scorer.bundle.manifest.packing.sequence_length
-    scorer.close()
     ids = scorer.token_ids([("cat", "dog"), ("cat", "dog " * 40), (f"{UNKNOWN} dog", UNKNOWN)])
+    scorer.close()
     lengths = [len(ids[0]), limit, len(ids[2])]
     texts = outcome.totals.texts
     assert (texts.truncated, texts.duplicates, texts.unknown_tokens) == (1, 2, 2)
