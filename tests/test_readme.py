@@ -75,4 +75,24 @@ def test_every_command_recipe_and_page_it_names_is_there() -> None:
     assert all(f"`{name}`" in README for name in recipe_names())
     pages = re.findall(r"\]\((docs/[^)]+)\)", README)
     assert pages
-    assert all((ROOT / page).is_file() for page in pages)
+    assert all((ROOT / page.partition("#")[0]).is_file() for page in pages)
+
+
+def slug(heading: str) -> str:
+    """Return what a link to a heading ends in."""
+    return re.sub(r"[^\w -]", "", heading.lstrip("# ").lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize(
+    "page", [path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))], ids=str
+)
+def test_every_link_leads_to_a_page_and_a_heading_that_are_there(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        name, _, heading = link.partition("#")
+        if "://" in name:
+            continue
+        target = (ROOT / page).parent / name if name else ROOT / page
+        assert target.exists(), link
+        if heading:
+            lines = target.read_text(encoding="utf-8").splitlines()
+            assert heading in [slug(line) for line in lines if line.startswith("#")], link

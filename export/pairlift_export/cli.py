@@ -13,7 +13,7 @@ from pairlift.commands import options
 @click.argument("model", metavar="RUN|MODEL.keras", type=click.Path(path_type=Path))
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--pairs", help="A file of pairs for the proof, labelled or not.  [default: those that RUN held out]")
-@click.option("--label", help="The column of the label in --pairs.  [default: label, or SNLI's gold_label]")
+@options.label
 @click.option(
     "--labels", metavar="NAMES", help="The labels in the order of the head's outputs; needed for a .keras file."
 )

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Bundle", "JobOptions", "Result", "Scorer", "__version__", "errors", "find_inputs", "score_file"]
 
 _MODULES = {
-    "Bundle": "bundle", "JobOptions": "options", "Result": "results", "Scorer": "scorer", "find_inputs": "inputs",
-    "score_file": "job",
+    "Bundle": "model.bundle", "JobOptions": "inputs.options", "Result": "model.results", "Scorer": "model.scorer",
+    "find_inputs": "inputs.names", "score_file": "jobs.job",
 }  # fmt: skip
 
 
