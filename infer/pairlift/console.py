@@ -1,4 +1,4 @@
-"""The console: errors become one line and an exit code here, and nowhere else."""
+"""The console: the only place where an error becomes a line and an exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXTRAS = {"train": "training", "export": "export", "evaluate": "training"}
 
 
 def run_command(command: Callable[[], object]) -> int:
-    """Run a command and return its exit code; errors go to stderr, one line each, a bug with its traceback."""
+    """Run a command, and return its exit code. An error is printed as one line on stderr, a bug with its traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         result = command()
@@ -34,7 +34,7 @@ def run_command(command: Callable[[], object]) -> int:
         say("stopped by SIGINT; nothing was left half-written")
         return SIGNALLED + signal.SIGINT
     except Stopped as error:
-        if error.number == signal.SIGPIPE:  # nobody listens, and nothing is wrong
+        if error.number == signal.SIGPIPE:  # the reader has closed the pipe, which is no error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         else:
             say(str(error))
@@ -63,15 +63,15 @@ def report(error: PairliftError) -> int:
 
 
 def say(text: str) -> None:
-    """Print to standard error, if it can be printed to: what is done stays done."""
+    """Print to standard error. A failure to print is ignored, so that it does not spoil the command."""
     with contextlib.suppress(OSError):
         click.echo(text, err=True)
 
 
 def fill_streams() -> None:
-    """Put something in the place of standard streams that are closed, so that no file of ours gets their numbers.
+    """Replace closed standard streams, so that no file that is opened later gets their descriptors.
 
-    What is written to a closed standard output is an error; what is said to a closed standard error is lost.
+    A write to a closed standard output is an error. Output to a closed standard error is lost.
     """
     for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:

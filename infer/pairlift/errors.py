@@ -1,18 +1,18 @@
-"""The one error tree, and the exit code each branch has.
+"""All errors of pairlift, and the exit code of each class.
 
-    PairliftError                      1 is left to "finished, some rows rejected", which is no error
+    PairliftError                      exit code 1 means "finished, some rows rejected", which is not an error
     ├── UsageError                2    options, a missing column, a missing extra
     ├── InputError                3    unreadable, unsupported, changed while it was read
-    ├── BundleError               4    a bundle that is refused
-    │   └── RecordError           4    one of our JSON records that cannot be read
-    ├── StorageError              5    the disk or the bucket said no
+    ├── BundleError               4    a bundle is refused
+    │   └── RecordError           4    a JSON record of pairlift cannot be read
+    ├── StorageError              5    reading from or writing to the disk or the bucket failed
     ├── RejectsError              6    too many rejected rows
     ├── DestinationError          7    the destination exists or is locked
-    ├── ChangedError              8    something is not as it was when the job began
+    ├── ChangedError              8    something has changed since the job began
     ├── AgreementError           10    parity, quality gate or golden replay failed
-    └── Unfinished                     the time a job was given is over; never on the command line
+    └── Unfinished                     the job's time limit has expired; never on the command line
 
-A row that cannot be scored raises `RowError`; the job turns it into a rejected row, so it has a reason and no
+A row that cannot be scored raises `RowError`. The job turns it into a rejected row, so it has a reason and no
 exit code. Anything else is a bug: exit code 9 and a traceback.
 """
 
@@ -41,7 +41,7 @@ class InputError(PairliftError):
     """An input file cannot be read, or is not what it should be.
 
     Attributes:
-        passing: Whether the same input may be read another time, so that what is done is worth keeping.
+        passing: Whether the error is temporary, so that the finished chunks should be kept.
     """
 
     exit_code = 3
@@ -52,11 +52,11 @@ class InputError(PairliftError):
 
 
 class EmptyError(InputError):
-    """An input file has not a byte, or unpacks to none: an error where it is the only one, and no rows where there are others."""
+    """An input file is empty, compressed or not. A single input may not be empty; one of several counts as no rows."""
 
 
 class BundleError(PairliftError):
-    """A bundle is incomplete, altered, or not one of ours."""
+    """A bundle is incomplete or altered, or pairlift did not make it."""
 
     exit_code = 4
 
@@ -66,7 +66,7 @@ class RecordError(BundleError):
 
 
 class StorageError(PairliftError):
-    """Reading or writing failed below us: disk full, permission, input/output error."""
+    """Reading or writing failed in the storage: disk full, no permission, input/output error."""
 
     exit_code = 5
 
@@ -78,23 +78,23 @@ class RejectsError(PairliftError):
 
 
 class DestinationError(PairliftError):
-    """The destination exists already, or another process holds it."""
+    """The destination already exists, or another process holds its lock."""
 
     exit_code = 7
 
 
 class ChangedError(PairliftError):
-    """The input, the bundle, an option or the runtime is not what it was when the job began."""
+    """The input, the bundle, an option or the runtime has changed since the job began."""
 
     exit_code = 8
 
 
-class Unfinished(PairliftError):  # noqa: N818 (the job is sound, only its time is over)
-    """The time that a job was given is over; what is done is kept.
+class Unfinished(PairliftError):  # noqa: N818 (the job did not fail; only its time limit has expired)
+    """The time limit of a job has expired; the finished chunks are kept.
 
     Attributes:
-        rows: How many rows are done, by this call and those before it.
-        progressed: Whether this call has done any.
+        rows: The number of rows done, by this call and earlier ones.
+        progressed: Whether this call has done any rows.
     """
 
     def __init__(self, message: str, rows: int, progressed: bool) -> None:
@@ -104,7 +104,7 @@ class Unfinished(PairliftError):  # noqa: N818 (the job is sound, only its time 
 
 
 class AgreementError(PairliftError):
-    """Outputs that should be equal are not."""
+    """Outputs that should be equal differ."""
 
     exit_code = 10
 
@@ -122,7 +122,7 @@ class RowError(Exception):
 
     Attributes:
         reason: The reason code, one of those in docs/errors.md.
-        detail: What was found, for a person.
+        detail: A description of what was found, for people.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -134,7 +134,7 @@ class RowError(Exception):
         return RowError, (self.reason, self.detail)
 
     def bare(self) -> RowError:
-        """Return this error without what was at hand when it was raised, which may be as large as the row."""
+        """Return this error without its traceback and context, whose local variables may be as large as the row."""
         self.__traceback__ = self.__context__ = None
         return self
 
@@ -145,6 +145,6 @@ def missing_extra(what: str, extra: str) -> UsageError:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of another library's error, for a message of ours."""
+    """Return the first line of another library's error, for a message of pairlift."""
     text = str(error).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__

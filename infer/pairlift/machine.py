@@ -1,4 +1,4 @@
-"""The machine and the libraries that a proof was made on."""
+"""Describe the machine: processor, memory, and the build of onnxruntime."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import platform
 import resource
 from pathlib import Path
 
-# The instruction sets by which onnxruntime and TensorFlow choose their kernels.
+# The instruction sets that determine which kernels onnxruntime and TensorFlow choose.
 KERNEL_FLAGS = (
     "sse4_1", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx_vnni", "avx512_bf16",
     "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "sve",
@@ -19,13 +19,13 @@ def read_cpu() -> str:
 
 
 def read_cpu_flags() -> tuple[str, ...]:
-    """Return those of the processor's instruction sets that matrix kernels are chosen by."""
+    """Return the processor's instruction sets that determine the choice of matrix kernels."""
     found = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
     return tuple(flag for flag in KERNEL_FLAGS if flag in found)
 
 
 def read_peak_memory() -> int:
-    """Return the most memory that this process has had, bytes; resident, libraries included."""
+    """Return the peak resident memory of this process in bytes, including libraries."""
     status = Path("/proc/self/status")
     for line in status.read_text().splitlines() if status.is_file() else ():
         if line.startswith("VmHWM:"):
@@ -34,7 +34,7 @@ def read_peak_memory() -> int:
 
 
 def read_onnxruntime_build() -> str:
-    """Return what onnxruntime says of its build."""
+    """Return onnxruntime's description of its build."""
     import onnxruntime
 
     return str(onnxruntime.get_build_info())

@@ -1,21 +1,21 @@
-"""The names that a job leaves on disk or in a bucket, all of them.
+"""All names that a job uses on disk or in a bucket.
 
 A job of one file or object `NAME`:
 
     NAME                          the output
-    NAME.manifest.json            what the job was, and what became of its rows
+    NAME.manifest.json            the job's identity, and the counts of its rows
     NAME.rejects.jsonl            the rejected rows, if there are any
     NAME.job/                     only while the job is not finished: job.json, lock (local files), and MARK/
 
 A job of a directory or prefix:
 
-    part-LOT-ROW-MARK.EXT         a chunk's records: a whole file of its format
-    _pairlift/manifest.json       comes last; without it the output is not complete
+    part-LOT-ROW-MARK.EXT         a chunk's records: a complete file of its format
+    _pairlift/manifest.json       written last; without it the output is not complete
     _pairlift/rejects-MARK.jsonl  the rejected rows, if there are any
     _pairlift/job/                only while a job is not finished: job.json, and MARK/
 
-A job draws its MARK when it begins. `MARK/` holds for each chunk a receipt, its rejected rows and, for one file or object, its
-records; and the plan of the job, if several processes share it.
+A job draws a random MARK when it begins. For each chunk, `MARK/` holds a receipt, its rejected rows and (for one file
+or object) its records. If several processes share the job, `MARK/` also holds its plan.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ JOB = ".job"
 FOLDER = "_pairlift"
 MANIFEST_OF_PARTS = f"{FOLDER}/manifest.json"
 LOCK = "lock"
-PARTIAL = ".partial"  # the end of the names of files that are being written
+PARTIAL = ".partial"  # the suffix of files that are being written
 MARK = "[0-9a-f]{12}"
 PART = re.compile(rf"part-(\d{{5}})-(\d{{12}})-({MARK})(\.[^/]*)?")
 OLD_PART = re.compile(r"part-\d{12}\.[^/]*")  # of formats 1 and 2
@@ -45,7 +45,7 @@ class Key(NamedTuple):
     """A chunk's name.
 
     Attributes:
-        lot: The number of its lot, from 0: a large input, or small ones that stand one after the other.
+        lot: The number of its lot, from 0. A lot is one large input, or several small ones that follow one another.
         row: The number of its first row in its lot, from 0.
     """
 
@@ -57,17 +57,17 @@ class Key(NamedTuple):
 
 
 def draw_mark() -> str:
-    """Return a mark that no other job has."""
+    """Return a random mark, which no other job has."""
     return uuid4().hex[:12]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """The names of one output, below the root of its store.
+    """The names of one output's files, relative to the root of its store.
 
     Attributes:
         output: The file's or object's name; an empty string for a directory or prefix of parts.
-        suffix: The extension of parts that are files of their own.
+        suffix: The extension of the parts of a directory or prefix.
     """
 
     output: str = ""
@@ -75,7 +75,7 @@ class Names:
 
     @property
     def whole(self) -> bool:
-        """Whether each part is a file of its own."""
+        """Whether the output is a directory or prefix, so that each part is a complete file."""
         return not self.output
 
     @property
@@ -94,7 +94,7 @@ class Names:
 
     @property
     def job(self) -> str:
-        """What says which job is at work."""
+        """The file that records the current job."""
         return f"{self.folder}job.json"
 
     @property
@@ -107,15 +107,15 @@ class Names:
         return f"{self.folder}{mark}/"
 
     def verdict(self, mark: str) -> str:
-        """Return the name of what says that a job is committed or abandoned."""
+        """Return the name of a job's verdict: that it is committed or abandoned."""
         return f"{self.folder_of(mark)}verdict.json"
 
     def probe(self, mark: str) -> str:
-        """Return the name of a file by which a store is tried."""
+        """Return the name of the file with which a store is probed."""
         return f"{self.folder_of(mark)}probe"
 
     def plan(self, mark: str, lot: int, number: int) -> str:
-        """Return the name of a piece of the plan of a lot."""
+        """Return the name of one piece of a lot's plan."""
         return f"{self.folder_of(mark)}plan-{lot:05d}-{number:06d}.json"
 
     def receipt(self, mark: str, key: Key) -> str:
@@ -144,13 +144,13 @@ class Names:
         return (inside or rejects or [None, None])[1]
 
     def is_ours(self, name: str) -> bool:
-        """Return whether a name is one that a job of this output gives."""
+        """Return whether a name is one that jobs of this output use."""
         fixed = (self.manifest, self.job, self.lock, self.output)
         return name in fixed or name.startswith(self.folder) or self.find_mark(name) is not None
 
 
 def is_made(path: str) -> bool:
-    """Return whether a path or key is, by its name alone, something that a job leaves beside its scores or on the way there."""
+    """Return whether a path or key is, by its name alone, a file that a job writes besides its output, or a part."""
     *folders, name = path.split("/")
     return (
         name.endswith((MANIFEST, REJECTS))

@@ -1,4 +1,4 @@
-"""Records: frozen dataclasses written as deterministic JSON and read back with their types checked."""
+"""Records: frozen dataclasses that are written as deterministic JSON, and read with a check of their types."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 def dump(record: object) -> bytes:
-    """Return a record as JSON: indent 2, sorted keys, a final newline."""
+    """Return a record as JSON with indent 2, sorted keys and a final newline."""
     return orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
@@ -30,7 +30,7 @@ def load(kind: type[R], data: bytes, where: str) -> R:
         where: The file's name, for messages.
 
     Raises:
-        RecordError: Not JSON, a newer format, a missing or unknown field, or a value of another type.
+        RecordError: The data is not JSON, has a newer format, a missing or unknown field, or a value of the wrong type.
     """
     try:
         value = orjson.loads(data)
@@ -67,7 +67,7 @@ def _build(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         items = _expect(list, value, where)
         if arguments[0] is str and all(type(item) is str for item in items):
-            return tuple(items)  # a vocabulary is tens of thousands of them
+            return tuple(items)  # faster for a vocabulary of tens of thousands of strings
         return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items))
     if origin in (Mapping, dict):
         members = _expect(dict, value, where)
@@ -81,13 +81,13 @@ def _build(hint: Any, value: Any, where: str) -> Any:
 
 @functools.cache
 def _shape(hint: Any) -> tuple[Any, Any, tuple[Any, ...]]:
-    """Return a hint's dataclass, if it is one, its origin, and its arguments."""
+    """Return a type hint's dataclass (None if it is not one), its origin, and its arguments."""
     return hint if dataclasses.is_dataclass(hint) else None, typing.get_origin(hint), typing.get_args(hint)
 
 
 @functools.cache
 def _fields(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
-    """Return a dataclass's types by field, and the fields that must be there."""
+    """Return the type of each field of a dataclass, and the names of the required fields."""
     required = frozenset(
         f.name
         for f in dataclasses.fields(kind)

@@ -1,7 +1,8 @@
-"""Signals that ask to end: SIGINT and SIGTERM.
+"""Signals that ask a process to end: SIGINT and SIGTERM.
 
-A command ends at once by them, without an exception that could come up in the middle of an import, until it does work that
-should come to a good end first (`noted_signals`) or that must be tidied up (`raised_signals`).
+By default, they end a command at once, without an exception, which could otherwise occur in the middle of an import.
+While a command does work that it should complete first, it only notes them (`noted_signals`). While it does work that
+needs a clean-up, they raise an exception (`raised_signals`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Handler = Callable[[int, FrameType | None], None]
 
 
 def end_on_signals() -> None:
-    """Have the process say a line and end; a signal that is ignored stays ignored."""
+    """Make the process print a line and end on a signal. An ignored signal stays ignored."""
     for number in ASKING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
@@ -35,7 +36,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def raised_signals() -> contextlib.AbstractContextManager[None]:
-    """Have a signal raise `Stopped` in the block."""
+    """Make a signal raise `Stopped` in the block."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
@@ -45,12 +46,12 @@ def raised_signals() -> contextlib.AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def noted_signals() -> Iterator[list[int]]:
-    """Yield a list that gets the number of a signal; a second one raises `Stopped`."""
+    """Yield a list to which the number of the first signal is appended; a second signal raises `Stopped`."""
     received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         if received:
-            raise Stopped(number, "the chunks that were done are kept; run the same command to go on")
+            raise Stopped(number, "the finished chunks are kept; run the same command to continue")
         received.append(number)
 
     with _handled(note):

@@ -235,7 +235,7 @@ def test_a_folder_that_is_no_image_of_ours_is_refused_by_force_too(tmp_path: Pat
     (tmp_path / "image").mkdir()
     (tmp_path / "image/Dockerfile").write_text("mine")
     code, line = fail(SMALL_BUNDLE, "--image", tmp_path / "image", "--force")
-    assert (code, "is not ours to replace" in line) == (7, True)
+    assert (code, "so pairlift does not replace it" in line) == (7, True)
 
 
 def test_usage_errors_say_what_to_do(bundle: Path, tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_a_strangers_directory_is_never_replaced(pairlift: Run, tmp_path: Path) 
     (tmp_path / "bundle/precious").write_text("x")
     done = pairlift("export", tmp_path / "model.keras", tmp_path / "bundle", *NAMES, "--force")
     assert done.returncode == 7
-    assert "holds no manifest.json, so it is not ours to replace" in done.stderr
+    assert "holds no manifest.json, so pairlift does not replace it" in done.stderr
     assert (tmp_path / "bundle/precious").read_text() == "x"
 
 

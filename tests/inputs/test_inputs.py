@@ -166,7 +166,7 @@ def test_chunks_done_in_any_order_on_their_own_are_the_output(scorer: Scorer, lo
         run_descriptor(scorer, descriptor, f"{tmp_path}/parts/", options)
     assert score_small(scorer, names[3], f"{tmp_path}/parts/").resumed == 33
     for descriptor in plan[3:]:
-        with pytest.raises(UsageError, match=r"of a job of several inputs, .* plan each input by itself"):
+        with pytest.raises(UsageError, match=r"belongs to a job of several inputs, .* plan each input by itself"):
             run_descriptor(scorer, descriptor, f"{tmp_path}/others/", options)
     assert not (tmp_path / "others").exists()
 
@@ -197,7 +197,7 @@ def test_a_changed_set_of_inputs_is_noticed(scorer: Scorer, tmp_path: Path) -> N
 
     with pytest.raises(KeyboardInterrupt):
         score_small(scorer, names, output, progress=stop)
-    with pytest.raises(ChangedError, match=r"the unfinished job was another one: inputs \(was 4, is 3\)"):
+    with pytest.raises(ChangedError, match=r"the unfinished job differs from this one: inputs \(was 4, is 3\)"):
         score_small(scorer, names[:-1], output)
     write_input(Path(names[2]), make_rows(0, 2))
     with pytest.raises(ChangedError, match=r"another one: input b/3\.jsonl \(was \d+ bytes of .*, is \d+"):

@@ -176,7 +176,7 @@ def test_chunks_done_one_by_one_in_any_order_are_the_output(tmp_path: Path, scor
     parts = sorted((tmp_path / "scores").glob("part-*"))
     assert b"".join(part.read_bytes() for part in parts) == (tmp_path / "whole.jsonl").read_bytes()
     assert run_descriptor(scorer, plan[0], output, small) == []
-    with pytest.raises(UsageError, match="is a local file, which one process makes"):
+    with pytest.raises(UsageError, match="is a local file, which only one process may write"):
         run_descriptor(scorer, plan[0], str(tmp_path / "other.jsonl"), small)
     source.write_bytes(JSONL + b"{}")
     with pytest.raises(
@@ -191,7 +191,7 @@ def test_a_chunk_of_a_job_of_several_inputs_is_not_done_by_itself(tmp_path: Path
     plan = plan_small(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
     for descriptor in (next(d for d in plan if len(d.spans) == 2), plan[-1]):
         with pytest.raises(
-            UsageError, match="the chunk is of a job of several inputs, which one chunk cannot describe"
+            UsageError, match="the chunk belongs to a job of several inputs, and can only be scored as part of it"
         ):
             run_descriptor(scorer, descriptor, f"{tmp_path}/scores/")
     assert not (tmp_path / "scores").exists()

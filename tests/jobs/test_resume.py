@@ -268,14 +268,14 @@ def test_parts_that_are_damaged_again_and_again_are_the_storages_fault(
         part = find_receipts(output)[0].with_suffix(".part")
         part.write_bytes(part.read_bytes().replace(b"dog", b"cat"))
 
-    with pytest.raises(StorageError, match="1 chunks are not as they were written; check the storage, then run the"):
+    with pytest.raises(StorageError, match="do not match their checksums: 1; check the storage, then run the"):
         score_small(scorer, pairs, output, progress=damage)
     assert not output.exists()
 
 
 INPUT_CHANGED = (
-    r"out\.jsonl\.job/job\.json: the unfinished job was another one: input pairs\.jsonl \(was \d+ bytes of [-\d]+ [:.\d]+ UTC, "
-    r"is \d+ bytes of [-\d]+ [:.\d]+ UTC\); change that back, or start over with --restart"
+    r"out\.jsonl\.job/job\.json: the unfinished job differs from this one: input pairs\.jsonl \(was \d+ bytes of [-\d]+ [:.\d]+ UTC, "
+    r"is \d+ bytes of [-\d]+ [:.\d]+ UTC\); undo the change, or start over with --restart"
 )
 
 
@@ -389,7 +389,9 @@ def test_of_two_jobs_with_one_destination_one_wins(scorer: Scorer, pairs: Path, 
 def test_a_strangers_directory_in_the_jobs_place_is_left_alone(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "out.jsonl.job").mkdir()
     (tmp_path / "out.jsonl.job/precious").write_text("x")
-    with pytest.raises(DestinationError, match=r"out\.jsonl\.job/: holds precious, which is not of a pairlift job"):
+    with pytest.raises(
+        DestinationError, match=r"out\.jsonl\.job/: holds precious, which does not belong to a pairlift job"
+    ):
         score_small(scorer, pairs, tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl.job/precious").read_text() == "x"
 
@@ -397,7 +399,7 @@ def test_a_strangers_directory_in_the_jobs_place_is_left_alone(scorer: Scorer, p
 def test_a_signal_finishes_the_chunk_and_leaves_a_job_that_goes_on(scorer: Scorer, pairs: Path, tmp_path: Path) -> None:
     expected = uninterrupted(scorer, pairs, ".jsonl")
     output = tmp_path / "out.jsonl"
-    with pytest.raises(Stopped, match="stopped by SIGTERM; 16 rows are done; run the same command to go on"):
+    with pytest.raises(Stopped, match="stopped by SIGTERM; 16 rows are done; run the same command to continue"):
         score_small(scorer, pairs, output, progress=lambda rows: os.kill(os.getpid(), signal.SIGTERM))
     assert score_small(scorer, pairs, output).resumed == 16
     assert digests(output) == expected
@@ -422,7 +424,7 @@ def test_the_command_goes_on_after_a_signal(
     if process.returncode == 0:
         pytest.skip("the machine was faster than the signal")
     assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
-    assert number == signal.SIGKILL or "rows are done; run the same command to go on" in said
+    assert number == signal.SIGKILL or "rows are done; run the same command to continue" in said
     assert not output.exists()
     done = pairlift("score", bundle, pairs, output)
     assert done.returncode == 0

@@ -50,7 +50,7 @@ def test_standard_input_is_never_taken_for_what_came_before(pairlift: Run, bundl
     output = tmp_path / "out.jsonl"
     assert pairlift("score", bundle, "-", output, input=GOOD).returncode == 0
     again = pairlift("score", bundle, "-", output, input=GOOD.replace("dog", "girl"))
-    assert (again.returncode, again.stderr) == (7, f"error: {output}: exists, made by another job: standard input is never known to be the same; remove it, choose another name, or add --force to replace it\n")  # fmt: skip
+    assert (again.returncode, again.stderr) == (7, f"error: {output}: exists, made by another job: standard input is never assumed to be the same; remove it, choose another name, or add --force to replace it\n")  # fmt: skip
 
 
 def test_standard_input_does_not_begin_over_a_job_of_a_file(
@@ -60,7 +60,7 @@ def test_standard_input_does_not_begin_over_a_job_of_a_file(
     stop_early(scorer, pairs, output)
     done = pairlift("score", SMALL_BUNDLE, "-", output, input=GOOD)
     assert done.returncode == 8
-    assert "the unfinished job was another one: input (was in.jsonl, is -)" in done.stderr
+    assert "the unfinished job differs from this one: input (was in.jsonl, is -)" in done.stderr
     assert job_folder(output).exists()
     assert pairlift("score", SMALL_BUNDLE, "-", output, "--restart", input=GOOD).returncode == 0
 
@@ -97,7 +97,7 @@ def test_a_part_that_was_altered_is_done_again_though_its_size_is_the_same(
     part.write_text(part.read_text().replace("the dog 7", "the cat 7"))
     outcome = score(scorer, pairs, output)
     assert (outcome.redone, outcome.resumed) == (1, 0)
-    assert "; 1 damaged chunk was done again\n" in describe(outcome, str(output))
+    assert "; 1 damaged chunk was computed again\n" in describe(outcome, str(output))
     assert output.read_bytes() == (tmp_path / "calm.jsonl").read_bytes()
 
 
@@ -107,7 +107,8 @@ def test_the_input_is_never_where_the_output_goes(scorer: Scorer, tmp_path: Path
     source.parent.mkdir(exist_ok=True)
     source.write_text(GOOD if name.endswith("jsonl") else "premise,hypothesis\na,b\n")
     with pytest.raises(
-        (UsageError, DestinationError), match=r"the job would write over its input|which is not of a pairlift job"
+        (UsageError, DestinationError),
+        match=r"the job would write over its input|which does not belong to a pairlift job",
     ):
         score(scorer, source, tmp_path / "out.csv")
     assert source.exists()
@@ -245,7 +246,7 @@ def test_a_directory_with_a_lock_and_something_else_is_no_jobs(scorer: Scorer, p
     folder.mkdir()
     (folder / "lock").touch()
     (folder / "precious").touch()
-    with pytest.raises(DestinationError, match="holds precious, which is not of a pairlift job"):
+    with pytest.raises(DestinationError, match="holds precious, which does not belong to a pairlift job"):
         score(scorer, pairs, tmp_path / "out.jsonl")
     assert (folder / "precious").exists()
 
@@ -254,7 +255,7 @@ def test_an_input_that_is_removed_while_it_is_read_is_named(scorer: Scorer, pair
     def remove(step: Step) -> None:
         pairs.unlink(missing_ok=True)
 
-    with pytest.raises(InputError, match="was removed while it was read; bring it back and run the same command again"):
+    with pytest.raises(InputError, match="was removed while it was read; restore it, and run the same command again"):
         score(scorer, pairs, tmp_path / "out.jsonl", progress=remove)
     assert job_folder(tmp_path / "out.jsonl").exists()
 
@@ -364,6 +365,6 @@ def test_a_stopped_job_of_standard_input_says_that_it_is_lost(bundle: Path, tmp_
     _, said = process.communicate(GOOD * 10_000, timeout=60)
     assert (process.returncode, said) == (
         143,
-        "stopped by SIGTERM; what came on standard input is not kept; begin again\n",
+        "stopped by SIGTERM; a job that reads standard input cannot be resumed; start over\n",
     )
     assert list(tmp_path.glob("out*")) == []

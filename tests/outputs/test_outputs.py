@@ -168,7 +168,7 @@ def test_force_never_replaces_what_is_not_ours(scorer: Scorer, tmp_path: Path, k
         Path(output).write_text("mine")
     before = read_all(tmp_path / "place")
     with pytest.raises(
-        DestinationError, match=r"was not made by pairlift|holds precious, which is not of a pairlift job"
+        DestinationError, match=r"was not made by pairlift|holds precious, which does not belong to a pairlift job"
     ):
         score_small(scorer, other, output, force=True)
     assert read_all(tmp_path / "place") == before
@@ -272,7 +272,7 @@ def test_an_output_in_the_bundle_is_refused(bundle: Path, tmp_path: Path) -> Non
         "link/out/",
         "link/",
     ):
-        with pytest.raises(UsageError, match=r"is in the bundle .*, which scores would spoil; choose another place"):
+        with pytest.raises(UsageError, match=r"is in the bundle .*, which must not be changed; choose another place"):
             score_small(scorer, pairs, f"{tmp_path}/{output}")
         assert read_all(bundle) == before
     with pytest.raises(UsageError, match="holds the bundle"):

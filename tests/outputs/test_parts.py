@@ -197,7 +197,7 @@ def test_what_is_no_jobs_is_left_alone(pairlift: Run, pairs: Path, tmp_path: Pat
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("mine")
     done = pairlift("score", SMALL_BUNDLE, pairs, f"{tmp_path}/mine/", "--restart")
-    message = f"error: {tmp_path}/mine/: holds notes.txt, which is not of a pairlift job; choose a directory or prefix that is empty\n"
+    message = f"error: {tmp_path}/mine/: holds notes.txt, which does not belong to a pairlift job; choose a directory or prefix that is empty\n"
     assert (done.returncode, done.stderr) == (7, message)
     done = pairlift("score", SMALL_BUNDLE, pairs, f"{tmp_path}/")
     assert (done.returncode, "is in it; choose another place for the output" in done.stderr) == (2, True)
@@ -287,9 +287,9 @@ def test_parts_of_an_input_that_changed_are_not_taken_for_those_of_the_next(
     [
         ("part-000000000016.jsonl", r"holds part-000000000016\.jsonl, which an older version of pairlift has made; remove it"),
         ("manifest.json", r"holds manifest\.json, which an older version of pairlift has made; remove it"),
-        ("part-00000-000000000016-1a2b3c4d5e6f.jsonl", r"holds parts of no job \(part-00000-0{10}16-1a2b3c4d5e6f\.jsonl\); remove"),
-        ("part-00000-000000000016-1a2b3c4d5e6f.csv", r"holds part-00000-0{10}16-1a2b3c4d5e6f\.csv, which is not of a pairlift job"),
-        ("_pairlift/notes.txt", r"holds _pairlift/notes\.txt, which is not of a pairlift job"),
+        ("part-00000-000000000016-1a2b3c4d5e6f.jsonl", r"holds parts that belong to no job \(part-00000-0{10}16-1a2b3c4d5e6f\.jsonl\); remove"),
+        ("part-00000-000000000016-1a2b3c4d5e6f.csv", r"holds part-00000-0{10}16-1a2b3c4d5e6f\.csv, which does not belong to a pairlift job"),
+        ("_pairlift/notes.txt", r"holds _pairlift/notes\.txt, which does not belong to a pairlift job"),
     ],
 )  # fmt: skip
 def test_parts_of_no_job_are_refused(scorer: Scorer, tmp_path: Path, name: str, message: str) -> None:

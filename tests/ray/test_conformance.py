@@ -459,7 +459,7 @@ def test_sigint_ends_the_command_while_a_chunk_hangs_and_the_same_command_goes_o
                 lambda chunks=chunks, process=process: count_done(output) >= chunks or process.poll() is not None
             )
             process.send_signal(signal.SIGINT)
-            message = f"stopped by SIGINT; {chunks * CHUNK} rows are done; run the same command to go on\n"
+            message = f"stopped by SIGINT; {chunks * CHUNK} rows are done; run the same command to continue\n"
             assert finish(process) == (130, "", message)
             (shared.spoil / name).unlink()
         code, out, err = finish(start(*command, cwd=tmp_path, RAY_ADDRESS=client))
@@ -490,7 +490,7 @@ def test_too_many_rejects_end_the_job(scorer: Scorer, shared: Shared, tmp_path: 
     source, output = write_pairs(tmp_path / "in.jsonl", 200), tmp_path / "out.jsonl"
     for run in (None, Cluster(workers=1).run):
         options = {"engine": run} if run else {}
-        with pytest.raises(RejectsError, match="what is done is kept"):
+        with pytest.raises(RejectsError, match="the finished chunks are kept"):
             score_small(scorer, source, output, most_rejects=parse_most_rejects("3"), **options)  # type: ignore[arg-type]
         assert output.with_name("out.jsonl.job").exists()
         shutil.rmtree(output.with_name("out.jsonl.job"))

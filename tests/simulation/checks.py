@@ -45,7 +45,7 @@ def job_of(manifest: JobManifest) -> Job:
 
 # What a message says when somebody else than pairlift must have had a hand in it.
 BLAMES = (
-    "not made by pairlift", "altered since it was made", "parts of no job", "not of a pairlift job", "not written by", "are damaged",
+    "not made by pairlift", "altered since it was made", "parts that belong to no job", "not belong to a pairlift job", "not written by", "are damaged",
     "was removed or replaced", "older version",
 )  # fmt: skip
 

@@ -309,7 +309,7 @@ def test_a_store_without_conditional_writes_is_told_of(
     bucket.proxy.fault = always("501", "PUT", "POST")
     message = (
         f"^s3://{bucket.name}/root/a: the store answers NotImplemented to a conditional write \\({header}\\), which pairlift "
-        r"needs so that two processes cannot overwrite each other; use a store that has it \(docs/stores.md\), or write to a "
+        r"needs so that two processes cannot overwrite each other; use a store that supports it \(docs/stores.md\), or write to a "
         "local file and copy it$"
     )
     with pytest.raises(StorageError, match=message):
@@ -393,7 +393,7 @@ def test_a_store_that_takes_no_notice_of_conditions_is_found_out(bucket: Bucket,
     assert store.create("job.json", b"{}", "mark") is not None
     for _ in range(2):  # and each time again
         with pytest.raises(
-            StorageError, match=r"root/probe: the store overwrites in spite of a condition \(If-None-Match\)"
+            StorageError, match=r"root/probe: the store ignores If-None-Match and overwrites the object"
         ):
             store.probe("probe", "mark")
     assert bucket.get("root/job.json") == b"{}"

@@ -175,7 +175,7 @@ def test_a_resume_notices_another_input(bucket: Bucket, scorer: Scorer) -> None:
     bucket.put("in.jsonl", lines(broken=False))
     with pytest.raises(
         ChangedError,
-        match=r"the unfinished job was another one: input in\.jsonl \(was \d+ bytes with ETag .*, is \d+ bytes with ETag .*\)",
+        match=r"the unfinished job differs from this one: input in\.jsonl \(was \d+ bytes with ETag .*, is \d+ bytes with ETag .*\)",
     ):
         score_small(scorer, source, output)
     assert score_small(scorer, source, output, restart=True).totals.scored == ROWS

@@ -45,7 +45,7 @@ def test_ours_is_replaced_only_with_force(tmp_path: Path) -> None:
 def test_a_strangers_directory_is_not_replaced_even_with_force(tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     (tmp_path / "made/precious").write_text("x")
-    with pytest.raises(DestinationError, match=r"holds no mark\.json, so it is not ours to replace"):
+    with pytest.raises(DestinationError, match=r"holds no mark\.json, so pairlift does not replace it"):
         make(tmp_path / "made", "two", force=True)
     assert (tmp_path / "made/precious").read_text() == "x"
 

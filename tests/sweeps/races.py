@@ -75,7 +75,7 @@ def change_after_death(folder: Path, suffix: str, how: str) -> None:
     change(source, how)
     done = run(source, output)
     assert done.returncode == 8, f"{how}, {suffix}: {done.returncode}: {done.stderr}"
-    assert "the unfinished job was another one: input in.jsonl (was " in done.stderr, done.stderr
+    assert "the unfinished job differs from this one: input in.jsonl (was " in done.stderr, done.stderr
     assert not output.exists()
     assert source.read_bytes() != before[0]
 

@@ -235,7 +235,7 @@ def test_data_that_is_not_there_is_named(name: str, error: type[Exception], mess
     [
         (("missing.csv", "run"), 3, "missing.csv: no such file or directory"),
         (("pairs.jsonl", "run", "--labels", "yes,no"), 3, "unknown label 'maybe' in 20 rows, expected one of yes, no"),
-        (("pairs.jsonl", "taken"), 7, "holds no run.json, so it is not ours to replace"),
+        (("pairs.jsonl", "taken"), 7, "holds no run.json, so pairlift does not replace it"),
         (("pairs.jsonl", "no/run"), 2, "the folder no does not exist; make it first"),
         (("pairs.jsonl", "run", "--recipe", "best"), 2, "recipe 'best': expected one of bert_scratch"),
         (("pairs.jsonl", "run", "--preset", "./nowhere"), 3, "preset './nowhere': KerasHub cannot load it"),

@@ -1,1 +1,1 @@
-"""Jobs: the options, `score_file`, and what does the chunks in this process."""
+"""Jobs: the options, `score_file`, and the engines that score the chunks in this process."""

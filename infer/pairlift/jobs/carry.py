@@ -1,4 +1,4 @@
-"""How a job is carried out: found finished, or taken up, run and committed; and what becomes of it when it cannot be."""
+"""Carry out a job: report it as finished, or begin or continue, run and commit it; and handle its failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pairlift.outputs.output import Output
 from pairlift.outputs.receipts import DamagedError
 from pairlift.outputs.records import JobManifest, LastRun
 
-MOST_REPAIRS = 3  # times that damaged chunks are done again in one run
+MOST_REPAIRS = 3  # how often one run computes damaged chunks again
 TWIN_ERRORS = (DestinationError, StorageError, ChangedError)
 
 
@@ -23,7 +23,7 @@ class Work(Protocol):
 
     Attributes:
         labels: Label names, in the order of the probabilities.
-        resumable: Whether what is done is of use to another process.
+        resumable: Whether another process can continue from the finished chunks.
         most_rejects: How many rows may be rejected; None for any number.
     """
 
@@ -37,22 +37,22 @@ class Work(Protocol):
         ...
 
     def prepare(self) -> None:
-        """See that the work can be done, before anything is written."""
+        """Check that the work can be done, before anything is written."""
         ...
 
     def run(self, ledger: Ledger) -> LastRun:
-        """Do the chunks that are not done."""
+        """Score the chunks that are not done."""
         ...
 
 
 def carry_out(where: Output, identity: Identity, work: Work, *, restart: bool = False, force: bool = False) -> Outcome:
-    """Carry out a job; errors as `score_file`.
+    """Carry out a job; raises the same errors as `score_file`.
 
     Args:
-        where: Where its output goes.
-        identity: What decides the output's bytes.
-        work: What does its chunks.
-        restart: Start over, whatever an unfinished job has done.
+        where: The output.
+        identity: The identity of the job.
+        work: Scores the chunks.
+        restart: Start over, and discard the chunks of an unfinished job.
         force: Replace an output that another job has made.
     """
     where.settle()
@@ -62,7 +62,7 @@ def carry_out(where: Output, identity: Identity, work: Work, *, restart: bool = 
         return _finished(manifest, work)
     work.prepare()
     with where.open(identity, restart=restart, force=force, resumable=work.resumable) as ledger:
-        if ledger is None:  # made since the first look
+        if ledger is None:  # another process finished it since `find_finished`
             return _finished(where.find_finished(identity), work)
         try:
             last_run, manifest = _run_and_commit(ledger, work)
@@ -91,20 +91,20 @@ def _run_and_commit(ledger: Ledger, work: Work) -> tuple[LastRun, JobManifest]:
 
 
 def _let_go(ledger: Ledger, where: Output, work: Work, error: BaseException, twin: JobManifest | None) -> None:
-    """Keep what is done of a job that could not be carried out, if that is of use."""
+    """After a failure, keep the finished chunks if the job can continue from them; otherwise remove them."""
     if twin is not None and twin.mark == ledger.job.mark:
         ledger.leave()
     elif twin is not None or _is_lost(where, work, error, ledger):
         ledger.discard()
     if not work.resumable and isinstance(error, Stopped):
-        raise Stopped(error.number, "what came on standard input is not kept; begin again") from None
+        raise Stopped(error.number, "a job that reads standard input cannot be resumed; start over") from None
 
 
 def _is_lost(where: Output, work: Work, error: BaseException, ledger: Ledger) -> bool:
-    """Return whether no other process can go on from what is done.
+    """Return whether no other process can continue from the finished chunks.
 
-    The parts of a job whose output another job has made meanwhile stand among that one's; the chunks of one file can still be
-    used, as long as the job is the one at work.
+    If another job has made the output meanwhile, the parts of this job are among the parts of that one, so they are
+    lost. The chunks of one file can still be used as long as this is the current job.
     """
     if isinstance(error, InputError) and not error.passing:
         return True
@@ -114,7 +114,7 @@ def _is_lost(where: Output, work: Work, error: BaseException, ledger: Ledger) ->
 
 
 def _find_twin(where: Output, identity: Identity) -> JobManifest | None:
-    """Return the manifest of the same job, if another process has finished it meanwhile; storage that fails is an error."""
+    """Return the manifest of the same job if another process has finished it meanwhile. Errors of storage are raised."""
     try:
         return where.find_finished(identity)
     except DestinationError:

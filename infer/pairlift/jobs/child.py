@@ -1,7 +1,8 @@
-"""Work in a process of its own: a job goes in, an answer comes out, and the child does not outlive its parent.
+"""Run a job in a child process that returns an answer and does not outlive its parent.
 
-The child's standard input is a pipe whose other end the parent alone has. The job comes through it, and nothing after that: where
-it ends, the parent is no more. What libraries print to standard output is thrown away, for the answer comes there.
+The child's standard input is a pipe whose other end only the parent holds. The parent sends the job through it, and
+nothing else. When the pipe reaches its end, the parent has died. The child returns its answer on standard output, so
+what libraries print there is discarded.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ _LENGTH = 8
 
 
 class ChildError(PairliftError):
-    """A child ended without an answer."""
+    """A child process ended without an answer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a child says.
+    """The answer of a child process.
 
     Attributes:
-        text: What the work returned, or the error's message.
-        error: The name of the error's class.
+        text: The value that the work returned, or the error's message.
+        error: The name of the error's class; None if the work succeeded.
     """
 
     format: int = 1
@@ -43,17 +44,17 @@ class Answer:
 
 
 def run_child(module: str, job: object, what: str, environment: Mapping[str, str]) -> str:
-    """Have a module do a job in a process of its own, and return what it has to say.
+    """Run a job by a module in a child process, and return the text of its answer.
 
     Args:
-        module: What calls `serve_parent` when it is run.
-        job: A record.
-        what: The process in words, for messages.
-        environment: Variables that the child has besides ours.
+        module: The module to run; it calls `serve_parent`.
+        job: The job, a record.
+        what: A name for the child process, for messages.
+        environment: Environment variables of the child, in addition to this process's own.
 
     Raises:
-        PairliftError: The one that the work raised.
-        ChildError: It ended otherwise; a bug's traceback is then on standard error.
+        PairliftError: The work raised this error.
+        ChildError: The child ended without an answer; after a bug, its traceback is on standard error.
     """
     data = record.dump(job)
     command = [sys.executable, "-m", module]
@@ -66,7 +67,7 @@ def run_child(module: str, job: object, what: str, environment: Mapping[str, str
             said = child.stdout.read()
             code = child.wait()
         finally:
-            child.kill()  # if it is alive
+            child.kill()  # if it is still running
     try:
         answer = record.load(Answer, said, what)
     except RecordError:
@@ -80,19 +81,20 @@ def run_child(module: str, job: object, what: str, environment: Mapping[str, str
 
 
 def serve_parent(kind: type[R], work: Callable[[R], str]) -> int:
-    """Do the job that the parent sends, tell it the outcome, and return the exit code.
+    """Do the job that the parent sends, send the answer, and return the exit code.
 
     Args:
-        kind: The job's record.
-        work: Does it, and returns what is to be said of it; its `PairliftError` becomes the parent's.
+        kind: The class of the job's record.
+        work: Does the job, and returns the text of the answer. If it raises a `PairliftError`, the parent raises it
+            too.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both, and the parent ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both processes, and the parent ends this one
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     length = sys.stdin.buffer.read(_LENGTH)
     data = sys.stdin.buffer.read(int.from_bytes(length))
     if len(length) < _LENGTH or len(data) < int.from_bytes(length):
-        return INTERNAL  # the parent is no more
+        return INTERNAL  # the parent has died
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         answer, code = Answer(text=work(record.load(kind, data, "the job"))), 0
@@ -113,7 +115,7 @@ def _end_with_parent() -> None:
 
 
 def _send(pipe: int, data: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError):  # it has died, and its code says of what
+    with contextlib.suppress(BrokenPipeError):  # the child has died, and its exit code says why
         while data:
             data = data[os.write(pipe, data) :]
 

@@ -1,4 +1,4 @@
-"""Chunks scored: each is a pure function of its rows."""
+"""Score chunks. The result of a chunk is a pure function of its rows."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ RAW_SHOWN = 2000  # characters of a rejected record that are kept
 
 
 class Running:
-    """A chunk that is being scored, each window from when it has been read on: the next chunk is read meanwhile.
+    """A chunk that is being scored while the next one is read. Each window is scored as soon as it is read.
 
     Attributes:
-        rows: Its rows; none after the last chunk.
+        rows: The chunk's rows; empty after the last chunk.
     """
 
     def __init__(
         self, scorer: Scorer, key: Key, stream: RowStream, columns: Mapping[str, str], chunk_rows: int, begin: int = 0
     ) -> None:
-        """Read the rows of a chunk and begin to score them.
+        """Read the rows of a chunk, and begin to score them.
 
         Args:
-            scorer: A bundle's variant.
+            scorer: The scorer of a bundle's variant.
             key: The chunk's name.
-            stream: At the chunk's first row.
+            stream: The rows, positioned at the chunk's first row.
             columns: The column of each field.
-            chunk_rows: Rows of a chunk.
-            begin: The number of its first row in the stream.
+            chunk_rows: Rows per chunk.
+            begin: The number of the chunk's first row in the stream.
         """
         self.rows: list[Row] = []
         self._key, self._stream, self._begin = key, stream, begin
@@ -53,7 +53,7 @@ class Running:
             self._windows.append(scorer.submit(pairs))
 
     def finish(self, writer: Writer, raw: bool) -> Chunk:
-        """Wait for the scores, and return the chunk's records.
+        """Wait for the scores, and return the chunk's result.
 
         Args:
             writer: Writes the output's records.

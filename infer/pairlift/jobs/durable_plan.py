@@ -1,4 +1,4 @@
-"""The plan of a shared job, kept beside its receipts: made once, by whoever needs it first, and usable while it grows."""
+"""The plan of a shared job, stored beside its receipts. The first process that needs it makes it, piece by piece."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STOPPED = object()
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlanPiece:
-    """Chunks of a lot, one after the other; `last` says whether the lot ends with them."""
+    """Consecutive chunks of a lot; `last` says whether they are the last ones of the lot."""
 
     format: int = 3
     chunks: tuple[Descriptor, ...]
@@ -43,9 +43,9 @@ class InputPlanner:
     """Plans the lots of inputs; can be sent to another process.
 
     Attributes:
-        inputs: In order, by names that hold in any process.
+        inputs: The inputs in order, by names that are valid in any process.
         found: Their format.
-        chunk_rows: Rows of a chunk.
+        chunk_rows: Rows per chunk.
     """
 
     inputs: tuple[Input, ...]
@@ -53,24 +53,24 @@ class InputPlanner:
     chunk_rows: int
 
     def __call__(self, after: Key) -> Iterator[Descriptor]:
-        """Yield the chunks of a lot that come after one of it."""
+        """Yield the chunks of a lot that follow a given one."""
         return plan_inputs(self.inputs, self.found, self.chunk_rows, after, after.lot + 1)
 
 
 def open_plan(keeper: Keeper, inputs: tuple[Input, ...], found: Format, chunk_rows: int) -> DurablePlan:
-    """Return the plan of a job; arguments as `DurablePlan` and `InputPlanner`."""
+    """Return the plan of a job; for the arguments see `DurablePlan` and `InputPlanner`."""
     return DurablePlan(keeper, len(cut_lots(inputs)), InputPlanner(inputs, found, chunk_rows))
 
 
 class DurablePlan:
-    """The chunks of a job's lots. Pieces are written once; a second process that makes the same piece takes what is there."""
+    """The chunks of a job's lots. Each piece is written once; a process that finds a piece uses it."""
 
     def __init__(self, keeper: Keeper, lots: int, planner: Planner) -> None:
-        """Take a job.
+        """Open the plan of a job; nothing is read yet.
 
         Args:
-            keeper: Its keeper.
-            lots: How many lots it has.
+            keeper: The job's keeper.
+            lots: The number of its lots.
             planner: Makes the plan of a lot.
         """
         self._keeper, self._planner = keeper, planner
@@ -78,7 +78,7 @@ class DurablePlan:
 
     @property
     def lots(self) -> int:
-        """How many lots there are."""
+        """The number of lots."""
         return len(self._lots)
 
     @property
@@ -88,11 +88,11 @@ class DurablePlan:
 
     @property
     def chunks(self) -> list[Descriptor]:
-        """The chunks that are known, in order."""
+        """The known chunks, in order."""
         return [chunk for lot in self._lots for chunk in lot.chunks]
 
     def update(self) -> bool:
-        """Read what others have added, and return whether there was anything."""
+        """Read what other processes have added, and return whether they have added anything."""
         before = sum(lot.pieces for lot in self._lots)
         for number in range(self.lots):
             while self._read(number):
@@ -100,12 +100,12 @@ class DurablePlan:
         return sum(lot.pieces for lot in self._lots) > before
 
     def finish(self) -> Iterator[Descriptor]:
-        """Make what is missing, and yield it as it comes."""
+        """Yield all chunks, and make the missing pieces."""
         for number in range(self.lots):
             yield from self.each(number)
 
     def each(self, number: int) -> Iterator[Descriptor]:
-        """Yield the chunks of a lot; those that are not there are made, piece by piece."""
+        """Yield the chunks of a lot, and make the missing ones piece by piece."""
         lot, given = self._lots[number], 0
         making: Iterator[None] | None = None
         while True:
@@ -120,7 +120,7 @@ class DurablePlan:
                 making = None
 
     def _read(self, number: int) -> bool:
-        """Read the next piece of a lot, if it is there."""
+        """Read the next piece of a lot, if it exists."""
         lot, keeper = self._lots[number], self._keeper
         if lot.complete:
             return False
@@ -134,7 +134,7 @@ class DurablePlan:
         return True
 
     def _make(self, number: int) -> Iterator[None]:
-        """Make the rest of a lot's plan, and stop after each piece; end if another process turns out to do the same."""
+        """Make the rest of a lot's plan, and yield after each piece; end if another process has written the piece."""
         lot = self._lots[number]
         after = lot.chunks[-1].key if lot.chunks else Key(number, -1)
         piece: list[Descriptor] = []

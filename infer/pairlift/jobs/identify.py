@@ -1,4 +1,4 @@
-"""What identifies a job: its inputs, its options, and the versions that decide the bytes of its output."""
+"""Determine a job's identity: its inputs, its options, and the versions that determine the bytes of its output."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def identify(
     """Return the identity of a job.
 
     Args:
-        scorer: A bundle's variant.
-        inputs: In order.
+        scorer: The scorer of a bundle's variant.
+        inputs: The inputs in order.
         found, written: The formats of the input and of the output.
         options: The options.
-        one_machine: Whether one machine alone does the job.
+        one_machine: Whether only one machine may work on the job.
     """
     runtime, folder = read_runtime(found, written), common_folder([each.name for each in inputs])
     return Identity(
@@ -43,7 +43,7 @@ def identify(
 
 
 def read_runtime(*used: Format) -> dict[str, str]:
-    """Return the versions that decide an output's bytes, and the processor's name."""
+    """Return the versions that determine an output's bytes, and the processor's name."""
     packages = ["onnxruntime", "tokenizers", "numpy", "orjson"]
     packages += ["pyarrow"] if any(f.kind == PARQUET for f in used) else []
     packages += ["backports.zstd"] if any(f.compression == ".zst" for f in used) else []

@@ -1,4 +1,4 @@
-"""A scoring job: a file of pairs in, the same rows with their scores out, whole or not at all."""
+"""A scoring job: reads a file of pairs, and writes the same rows with their scores, atomically."""
 
 from __future__ import annotations
 
@@ -52,32 +52,35 @@ def score_file(
 ) -> Outcome:
     """Score a file.
 
-    The output takes its name when it is complete, with OUTPUT.manifest.json beside it and rejected rows in
-    OUTPUT.rejects.jsonl. A job that was stopped or killed left OUTPUT.job; the same call goes on from there.
+    The output appears only when it is complete. OUTPUT.manifest.json and, if rows were rejected, OUTPUT.rejects.jsonl
+    appear beside it. If a job is stopped or killed, it leaves OUTPUT.job, and the same call continues it.
 
     Args:
-        scorer: A bundle's variant.
-        source: A path or `s3://bucket/key`: `.csv`, `.tsv` or `.jsonl`, plain or with `.gz` or `.zst`, `.parquet`; or `-`.
-            Several of one format and with the same columns are one job, as if their rows stood one after the other.
-        output: Likewise; with `/` at its end a directory or prefix of parts, which `_pairlift/manifest.json` commits.
-        options: How it reads and writes.
-        restart: Start over, whatever an earlier run has done.
+        scorer: The scorer of a bundle's variant.
+        source: A path or `s3://bucket/key`: `.csv`, `.tsv` or `.jsonl`, plain or with `.gz` or `.zst`, or `.parquet`.
+            Or `-` for standard input. A list of several files of one format, with the same columns, is one job, as if
+            their rows followed one another in one file.
+        output: A path, `s3://bucket/key` or `-`. If it ends with `/`, it is a directory or prefix of parts, which
+            `_pairlift/manifest.json` commits.
+        options: How to read and write.
+        restart: Start over, and discard what an unfinished job has done.
         force: Replace an output that another job of pairlift has made.
         progress: Called after each chunk.
-        may_go_on: Asked after each chunk, and before the output is put together with the bytes that it takes; when it may
-            not, the job stops.
-        engine: What does the chunks: this process, `pairlift.ray.engine.Cluster.run`, or `pairlift.jobs.sharing.Share.run`.
+        may_go_on: Called after each chunk with 0, and before the commit with the number of bytes that the commit reads.
+            If it returns False, the job stops.
+        engine: Scores the chunks: `run_here` in this process, `pairlift.ray.engine.Cluster.run`, or
+            `pairlift.jobs.sharing.Share.run`.
 
     Raises:
-        UsageError: A column is missing, taken or stands twice.
+        UsageError: A column is missing or occurs twice, or the input already has a column that pairlift adds.
         InputError: The input cannot be read, or changed while it was read.
-        DestinationError: The output exists, or another process makes it.
-        ChangedError: Something is not as it was when the job began.
-        RejectsError: Too many rows are rejected; the chunks that are done are kept.
+        DestinationError: The output exists, or another process is making it.
+        ChangedError: The input, the bundle, an option or the runtime has changed since the job began.
+        RejectsError: Too many rows are rejected; the finished chunks are kept.
         StorageError: The output cannot be written.
         AgreementError: This machine disagrees with the golden pairs.
-        Stopped: A signal came; the chunks that are done are kept.
-        Unfinished: It may not go on; the chunks that are done are kept.
+        Stopped: The process received a signal; the finished chunks are kept.
+        Unfinished: `may_go_on` returned False; the finished chunks are kept.
     """
     options, names = options or JobOptions(), [source] if isinstance(source, str) else list(source)
     found = formats.format_of(names[0], output, options.quoting)
@@ -98,7 +101,7 @@ def score_file(
 
 
 class _Scoring:
-    """The work of a job: an engine over inputs, which are opened anew if chunks must be done again."""
+    """The work of a job: runs an engine on the inputs, which are opened again if chunks must be computed again."""
 
     def __init__(
         self, scorer: Scorer, file: BinaryIO, inputs: tuple[Input, ...], found: Format, written: Format, options: JobOptions,
@@ -124,12 +127,12 @@ class _Scoring:
         return self._opened.writer
 
     def prepare(self) -> None:
-        """See that this machine scores as it should, and that the input can be read."""
+        """Check that this machine reproduces the first golden pairs, and that the input can be read."""
         replay(self._scorer, FIRST_ROWS)
         self._opened = self._open(self._file)
 
     def run(self, ledger: Ledger) -> LastRun:
-        """Do the chunks that are not done."""
+        """Score the chunks that are not done."""
         if self._opened is None or self._opened.taken:
             file = self._again.enter_context(open_again(self._inputs[0]))
             check_stamp(read_stamp(file), self._inputs[0])
@@ -150,7 +153,7 @@ def _open(
 
 
 def _check_unchanged(opened: Source) -> None:
-    """Hold the input to what it was when it was opened; an object is held to it at each reading."""
+    """Raise an `InputError` if a file has changed since it was opened. For an object, each read request checks this."""
     for each in opened.inputs:
         if each.name == STREAM or is_remote(each.name):
             continue
@@ -158,7 +161,7 @@ def _check_unchanged(opened: Source) -> None:
             now = Path(each.name).stat()
         except OSError as error:
             raise InputError(
-                f"{each.name}: was removed while it was read; bring it back and run the same command again",
+                f"{each.name}: was removed while it was read; restore it, and run the same command again",
                 passing=True,
             ) from error
         check_stamp(Stamp(size=now.st_size, modified=now.st_mtime_ns), each)
@@ -167,7 +170,7 @@ def _check_unchanged(opened: Source) -> None:
 
 
 def _score_to_stream(scorer: Scorer, opened: Source, terms: Terms) -> Outcome:
-    """Write to standard output, which cannot be resumed; rejected rows are told at the end."""
+    """Write to standard output, which cannot be resumed. Rejected rows are printed on standard error at the end."""
     tally, started = Tally(), time.monotonic()
     with storage_errors("standard output"), tempfile.TemporaryFile() as rejects:
         try:

@@ -1,4 +1,4 @@
-"""The local engine: a job's chunks, one after the other, in this process."""
+"""The local engine: scores a job's chunks one after the other in this process."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pairlift.storage.open import STREAM
 
 
 def run_here(scorer: Scorer, opened: Source, ledger: Ledger, terms: Terms) -> LastRun:
-    """Do the chunks that are not done, and return how long that took.
+    """Score the chunks that are not done, and return the statistics of this run.
 
     Raises:
-        ChangedError: The rows that are done are not what they were.
-        InputError: An input cannot be read, is not what it was, or has other columns than the first.
-        RejectsError, Stopped, Unfinished: As `score_file`.
+        ChangedError: The rows of finished chunks have changed.
+        InputError: An input cannot be read, has changed, or has other columns than the first.
+        RejectsError, Stopped, Unfinished: See `score_file`.
     """
     opened.check_headers()
     rejected, resumed = Counter[str](), ledger.tally.rows
@@ -53,17 +53,18 @@ def run_here(scorer: Scorer, opened: Source, ledger: Ledger, terms: Terms) -> La
 
 
 def score_each(scorer: Scorer, opened: Source, done: dict[Key, Receipt]) -> Iterator[Receipt | Chunk]:
-    """Yield the chunks in order: the receipts of those that are done, whose rows are held to what they were, and the others scored.
+    """Yield the chunks in order: a receipt for each finished chunk, and a newly scored chunk for each other one.
 
-    While one chunk is computed, the one before is written and the next is read.
+    The rows of a finished chunk are read again and compared with its digest. While one chunk is computed, the previous
+    one is written and the next one is read.
 
     Args:
-        scorer: A bundle's variant.
+        scorer: The scorer of a bundle's variant.
         opened: The source.
-        done: The chunks that are done; they are taken away.
+        done: The receipts of the finished chunks; this function empties it.
 
     Raises:
-        ChangedError: The rows of a chunk that is done are not what they were.
+        ChangedError: The rows of a finished chunk have changed.
     """
     last: Running | None = None
     for lot, stream in enumerate(opened.lots()):
@@ -88,7 +89,7 @@ def score_each(scorer: Scorer, opened: Source, done: dict[Key, Receipt]) -> Iter
 
 
 def _pass_over(stream: RowStream, receipt: Receipt, opened: Source) -> int:
-    """Take the rows of a chunk that is done, and return how many they are."""
+    """Read the rows of a finished chunk, compare them with its digest, and return their number."""
     rows = list(itertools.islice(stream.rows, receipt.tally.rows))
     if len(rows) != receipt.tally.rows or digest_rows(rows) != receipt.source:
         raise _changed(opened, receipt.row)

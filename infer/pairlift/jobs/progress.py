@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, a plain line now and then in a log."""
+"""Progress: a bar on a terminal, or a line every 30 seconds in a log."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-LINE_SECONDS = 30  # between two lines of a log
+LINE_SECONDS = 30  # the least time between two lines of a log
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A chunk that is done.
+    """A finished chunk, for a progress report.
 
     Attributes:
-        rows: How many it has.
-        rejected: Rows rejected so far, over all chunks.
-        total: How many rows there will be: counted in Parquet, estimated from the share of the file that is read in the
-            other formats, and None where that is not known.
-        resumed: Whether an earlier run did it.
+        rows: The number of its rows.
+        rejected: The number of rows rejected so far, in all chunks.
+        total: The total number of rows. In Parquet it is exact; in other formats it is estimated from the share of the
+            file that has been read; None if it is not known.
+        resumed: Whether an earlier run finished the chunk.
     """
 
     rows: int
@@ -51,7 +51,7 @@ class Bar:
         self._bar.update(step.rows)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.leave = False
         self._bar.close()
 
@@ -65,7 +65,7 @@ class Log:
         self._done = self._scored = 0
 
     def __call__(self, step: Step) -> None:
-        """Say a line, if it is time for one."""
+        """Print a line, if 30 seconds have passed since the last one."""
         self._done += step.rows
         if not step.resumed:
             self._scored += step.rows
@@ -83,7 +83,7 @@ class Log:
             print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Do nothing: a log stays."""
+        """Do nothing: the lines stay in the log."""
 
 
 def _spell_time(seconds: float) -> str:
@@ -92,5 +92,5 @@ def _spell_time(seconds: float) -> str:
 
 
 def make_progress() -> Bar | Log:
-    """Return what suits standard error."""
+    """Return a bar if standard error is a terminal, and otherwise a log."""
     return Bar() if sys.stderr.isatty() else Log()

@@ -1,7 +1,8 @@
-"""Sharing: one job done by any number of plain processes, each of which is told its number and how many there are.
+"""Sharing: any number of plain processes work on one job. Each process gets its number and the number of processes.
 
-The number says only where a process begins. There are no claims and no leases: who is done with his share takes what is left of the
-others', from its end; the last chunks may be computed twice, and the first receipt of each holds.
+The number determines only where a process begins. There are no claims and no leases: a process that has finished its
+share takes unfinished chunks from the ends of the other shares. So the last chunks may be computed twice; the first
+receipt of each chunk is valid.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from pairlift.outputs.records import LastRun
 from pairlift.signals import noted_signals
 from pairlift.storage.url import is_remote
 
-PAUSE = 0.2  # seconds between two looks at a plan that another process is making
-PATIENCE = 25  # looks at a plan that does not grow, before it is made here
-PATIENT_FOR = 3  # times as long as the longest chunk took, without a chunk of another process, before the last chunks are done here
-LOOKS = 500  # at what the others have done, in all: each is a listing of all receipts
-VARIABLES = (  # index and count
+PAUSE = 0.2  # seconds between two reads of a plan that another process is making
+PATIENCE = 25  # reads of a plan that does not grow, before this process makes it
+PATIENT_FOR = 3  # times the longest chunk's duration: how long to wait for others before taking their last chunks
+LOOKS = 500  # how often, at most, a process lists all receipts while it does its share
+VARIABLES = (  # environment variables of index and count
     ("CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_COUNT"),
     ("AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE"),
     ("JOB_COMPLETION_INDEX", "PAIRLIFT_TASKS"),
@@ -47,12 +48,12 @@ class Chunk(Protocol):
 
     @property
     def key(self) -> Key:
-        """Its name."""
+        """The chunk's name."""
         ...
 
     @property
     def rows(self) -> int:
-        """How many rows it has."""
+        """The number of its rows."""
         ...
 
 
@@ -64,20 +65,20 @@ class Plan(Protocol[C]):
 
     @property
     def complete(self) -> bool:
-        """Whether all are known."""
+        """Whether all chunks are known."""
         ...
 
     @property
     def chunks(self) -> list[C]:
-        """Those that are known, in order."""
+        """The known chunks, in order."""
         ...
 
     def update(self) -> bool:
-        """Read what others have added, and return whether there was anything."""
+        """Read what other processes have added, and return whether they have added anything."""
         ...
 
     def finish(self) -> Iterator[C]:
-        """Make what is missing."""
+        """Make the missing pieces, and yield all chunks."""
         ...
 
 
@@ -86,15 +87,15 @@ class Share:
     """The share of a job that a process begins with.
 
     Attributes:
-        index: From 0.
-        count: Of all processes.
+        index: The number of the process, from 0.
+        count: The number of processes.
     """
 
     index: int
     count: int
 
     def run(self, scorer: Scorer, opened: Source, ledger: Ledger, terms: Terms) -> LastRun:
-        """Do chunks until all of the job are done, by whomever; as `run_here`."""
+        """Score chunks until all chunks of the job are done, by any process; otherwise like `run_here`."""
         if ledger.one_process or self.count == 1:
             return run_here(scorer, opened, ledger, terms)
         opened.check_headers()
@@ -124,12 +125,12 @@ def share_out(
     wait: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.monotonic,
 ) -> Iterator[C]:
-    """Yield the chunks that a process is to do, one after the other, until all are done by whomever.
+    """Yield the chunks that this process is to score, until all chunks are done by any process.
 
     Args:
-        share: Where it begins.
+        share: The share with which this process begins.
         plan: The job's plan, which may still grow.
-        ledger: What is done.
+        ledger: The finished chunks.
         wait: Waits for some seconds.
         now: Returns the time in seconds.
     """
@@ -152,7 +153,7 @@ def share_out(
             return
         if len(chunks) - count - mine > by_others:
             waited, by_others = 0.0, len(chunks) - count - mine
-        if count <= 2 * share.count and waited < PATIENT_FOR * longest:  # most likely others are at work on them
+        if count <= 2 * share.count and waited < PATIENT_FOR * longest:  # other processes are probably computing them
             wait(PAUSE)
             waited += PAUSE
             continue
@@ -161,7 +162,7 @@ def share_out(
 
 
 def _choose(share: Share, left: list[list[C]]) -> C:
-    """Return a chunk that is not done, from the end of the next share that has one; others who choose now choose another one."""
+    """Return an unfinished chunk from the end of the next share that has one; other processes mostly choose another."""
     shares = (left[(share.index + ahead) % share.count] for ahead in range(share.count))
     ends = [chunk for chunks in shares for chunk in reversed(chunks)]
     mine = (chunk for chunk in ends if chunk.key.row // max(1, chunk.rows) % share.count == share.index)
@@ -169,7 +170,7 @@ def _choose(share: Share, left: list[list[C]]) -> C:
 
 
 def _while_it_grows(share: Share, plan: Plan[C], ledger: Ledger, wait: Callable[[float], None]) -> Iterator[C]:
-    """Yield chunks that are known while another process makes the plan; make it if none does."""
+    """Yield known chunks while another process makes the plan; make the plan if no process does."""
     looks = 0
     plan.update()
     while not plan.complete:
@@ -187,10 +188,10 @@ def _while_it_grows(share: Share, plan: Plan[C], ledger: Ledger, wait: Callable[
 
 
 def parse_share(text: str) -> Share:
-    """Read `I/N`, the number of a process from 1 and how many there are.
+    """Parse `I/N`: the number of a process, from 1, and the number of processes.
 
     Raises:
-        UsageError: It has another form.
+        UsageError: The text has another form.
     """
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
@@ -201,10 +202,10 @@ def parse_share(text: str) -> Share:
 
 
 def find_share(environment: Mapping[str, str]) -> Share | None:
-    """Return the share that a scheduler gives a process by its environment, or None.
+    """Return the share that a scheduler gives a process by environment variables, or None.
 
-    Cloud Run, AWS Batch, Slurm (whose arrays may begin anywhere and have steps) and Kubernetes, which does not say how many there
-    are: `PAIRLIFT_TASKS` does.
+    This supports Cloud Run, AWS Batch, Slurm (whose arrays may begin at any number and have steps) and Kubernetes.
+    Kubernetes does not give the number of processes, so the user sets `PAIRLIFT_TASKS`.
 
     Raises:
         UsageError: The variables contradict each other.
@@ -226,14 +227,14 @@ def _read_share(environment: Mapping[str, str], index: str, count: str, first: i
         share = Share(0, 0)
     if not 0 <= share.index < share.count:
         raise UsageError(
-            f"{index}={environment[index]} and {count}={environment[count]}: expected an index below the count; say which share with "
-            "--task I/N"
+            f"{index}={environment[index]} and {count}={environment[count]}: expected an index below the count; set the share "
+            "with --task I/N"
         )
     return share
 
 
 def describe_task(opened: Source, ledger: Ledger) -> Task:
-    """Return what a worker must know of a job, by names that hold in any process."""
+    """Return everything that a worker needs to know about a job, with names that are valid in any process."""
     return Task(
         leaders=tuple(dataclasses.replace(each, name=locate(each.name)) for each in opened.leaders),
         folder=common_folder([locate(each.name) for each in opened.inputs]),
@@ -246,5 +247,5 @@ def describe_task(opened: Source, ledger: Ledger) -> Task:
 
 
 def locate(name: str) -> str:
-    """Return a name that holds in a process with another working directory."""
+    """Return a name that is valid in a process with another working directory."""
     return name if is_remote(name) else str(Path(name).absolute())

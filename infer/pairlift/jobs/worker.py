@@ -1,4 +1,4 @@
-"""A worker: does chunks of a job by their descriptors, wherever it runs, and returns their receipts."""
+"""A worker: scores chunks of a job, given by their descriptors, in any process, and returns their receipts."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from pairlift.storage.url import is_remote
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """All that a worker must know of a job; can be sent to another process.
+    """Everything that a worker needs to know about a job; can be sent to another process.
 
     Attributes:
-        leaders: The first inputs, which say what the output looks like; by names that hold in any process.
-        folder: That all inputs are in.
+        leaders: The first inputs, which determine the columns of the output; by names that are valid in any process.
+        folder: The common folder of all inputs.
         found, written: The formats of the input and of the output.
         options: The job's options.
         keeper: Makes chunks durable.
-        runtime: Versions of what computes where the job began.
+        runtime: The versions of the libraries, and the processor, in the process that began the job.
     """
 
     leaders: tuple[Input, ...]
@@ -54,34 +54,39 @@ class Task:
 def run_descriptor(
     scorer: Scorer, descriptor: Descriptor, output: str, options: JobOptions | None = None
 ) -> list[Receipt]:
-    """Do one chunk of the job of one input that makes an output in a store; `score_file` makes the output when all are done.
+    """Score one chunk of a job that has one input, and whose output is an object, a directory or a prefix.
+
+    When all chunks are done, `score_file` commits the output.
 
     Args:
-        scorer: A bundle's variant.
-        descriptor: The chunk, as `plan_files` gives it for this input alone.
-        output: `s3://bucket/key`, or a directory or prefix that ends in `/`.
-        options: As for `score_file`, which must be given the same.
+        scorer: The scorer of a bundle's variant.
+        descriptor: The chunk, as `plan_files` returns it for this input alone.
+        output: `s3://bucket/key`, or a directory or prefix that ends with `/`.
+        options: The options of the job; `score_file` must be called with the same ones.
 
     Returns:
-        The chunk's receipts; nothing if the output is complete already.
+        The chunk's receipts; an empty list if the output is already complete.
 
     Raises:
-        UsageError: The output is a local file, which one process makes, or the chunk is of a job of several inputs.
-        ChangedError: The input, or the job that is at work there, is another.
-        PairliftError: As `score_file`.
+        UsageError: The output is a local file, which only one process may write, or the chunk belongs to a job of
+            several inputs.
+        ChangedError: The input has changed since it was planned, or another job is unfinished there.
+        PairliftError: See `score_file`.
     """
     options = options or JobOptions()
     if descriptor.lot or len(descriptor.spans) != 1 or descriptor.row != descriptor.spans[0].place.row:
         raise UsageError(
-            f"{descriptor.spans[0].input}: the chunk is of a job of several inputs, which one chunk cannot describe; plan each input "
-            "by itself"
+            f"{descriptor.spans[0].input}: the chunk belongs to a job of several inputs, and can only be scored as part of it; plan "
+            "each input by itself"
         )
     only = descriptor.spans[0].of
     found = formats.format_of(only.name, output, options.quoting)
     written = formats.format_of(output, only.name, options.quoting)
     where = open_output(output, written)
     if where.locked:
-        raise UsageError(f"{output}: is a local file, which one process makes; name an object, a directory or a prefix")
+        raise UsageError(
+            f"{output}: is a local file, which only one process may write; name an object, a directory or a prefix"
+        )
     with storage_errors(output):
         _check_planned(only)
         check_place(where, [only.name], scorer.bundle.path)
@@ -103,7 +108,7 @@ def run_descriptor(
 
 
 def _check_planned(planned: Input) -> None:
-    """Hold an input to what it was when the plan was made, before a job of another one is begun; a `ChangedError`."""
+    """Raise a `ChangedError` if an input has changed since it was planned, before a job for the new input begins."""
     with open_input(planned.name) as file:
         now = read_stamp(file)
     if now != planned.stamp:
@@ -114,13 +119,13 @@ def _check_planned(planned: Input) -> None:
 
 
 class Worker:
-    """Does chunks of one job."""
+    """Scores chunks of one job."""
 
     def __init__(self, scorer: Scorer, task: Task) -> None:
-        """Open the first input, which decides what the output looks like.
+        """Open the first input, which determines the columns of the output.
 
         Raises:
-            InputError: It cannot be read, or is not what it was when the job began.
+            InputError: The input cannot be read, or has changed since the job began.
         """
         self._scorer, self._task = scorer, task
         first = task.leaders[0]
@@ -134,16 +139,17 @@ class Worker:
             fields=scorer.bundle.manifest.fields,
             labels=scorer.labels,
         )
-        # What has been read of the first rows is read again from where a descriptor begins, by a reader of its own.
+        # `open_source` has already read the first rows. So the chunks are read by another reader, which starts at a
+        # descriptor.
         self._input, self._file = first, _open_unchanged(first)
         self._reader: Reader = formats.open_reader(self._file, first.name, task.found)
         self._rows: tuple[Span, Iterator[Row]] | None = None
 
     def run(self, descriptor: Descriptor) -> Iterator[Receipt]:
-        """Do a chunk, and yield the receipt of it; of large rows of Parquet it is several.
+        """Score a chunk, and yield its receipt, or several receipts if large rows of Parquet divide the chunk.
 
         Raises:
-            InputError: The input is not what it was, cannot be read, or has other columns than the first.
+            InputError: The input has changed, cannot be read, or has other columns than the first.
             StorageError, DestinationError: A part cannot be written.
         """
         task, opened = self._task, self._opened
@@ -165,11 +171,11 @@ class Worker:
             begun.append((before, shown_name(span.input, self._task.folder)))
             yield from take_planned(self._read_span(span), span)
             before += span.rows
-            if not is_remote(span.input):  # an object is held to its ETag at each reading
+            if not is_remote(span.input):  # for an object, each read request checks the ETag
                 check_stamp(read_stamp(self._file), span.of)
 
     def _read_span(self, span: Span) -> Iterator[Row]:
-        """Return the rows from a span's first one on; a reader that is there already goes on, as a compressed file must."""
+        """Return the rows from a span's first row on. A reader that is already there continues without a seek."""
         last = self._rows
         if last is not None and last[0].input == span.input and last[0].place.row + last[0].rows == span.place.row:
             rows = last[1]
@@ -182,7 +188,7 @@ class Worker:
         if wanted == self._input:
             return
         self._rows = None
-        with contextlib.ExitStack() as stack:  # the reader stays with its input when the other one cannot be had
+        with contextlib.ExitStack() as stack:  # if the new input cannot be opened, the reader keeps the old one
             file = stack.enter_context(_open_unchanged(wanted))
             reader = formats.open_reader(file, wanted.name, self._task.found)
             formats.check_alike(reader, self._opened.reader, wanted.name, self._task.leaders[0].name)

@@ -1,4 +1,4 @@
-"""Outputs: which chunks of a job are done, durably, and the commit.
+"""Outputs: the durable record of a job's finished chunks, and the commit.
 
-One protocol for a local file, a directory, an object and a prefix. `ledger.py` says how it works.
+A local file, a directory, an object and a prefix share one protocol, which `ledger.py` describes.
 """

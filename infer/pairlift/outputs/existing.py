@@ -1,4 +1,4 @@
-"""What is there already where an output is to be made."""
+"""Inspect what already exists where an output is to be made."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pairlift.storage.store import Store
 
 
 def look_at_replaced(store: Store, names: Names, force: bool) -> Replaced:
-    """Return the versions of the files that a job which begins now may replace.
+    """Return the versions of the files that a job may replace if it begins now.
 
     Args:
-        store, names: Its files.
-        force: Whether an output of another job may be replaced; what stands beside an output may be in any case.
+        store, names: The store of the output and the names in it.
+        force: Whether an output of another job may be replaced. The manifest and the rejects of one file may always be
+            replaced.
     """
 
     def version_of(name: str) -> str | None:
@@ -36,11 +37,11 @@ def find_parts(store: Store, names: Names, name: str) -> JobManifest | None:
     """Return the manifest of a directory or prefix of parts, or None if there is none.
 
     Args:
-        store, names: Its files.
-        name: As the user gave it, for messages.
+        store, names: The store of the output and the names in it.
+        name: The name of the output as the user gave it, for messages.
 
     Raises:
-        DestinationError: There is something else, or a part is missing or has another size.
+        DestinationError: It holds other files, or a part is missing or has another size.
     """
     refuse_strangers(store, names, name)
     if store.read(names.manifest) is None:
@@ -61,7 +62,7 @@ def find_parts(store: Store, names: Names, name: str) -> JobManifest | None:
 
 
 def explain_file(store: Store, names: Names) -> str:
-    """Return what is wrong with the file or object that is there, or nothing; so too if there is none."""
+    """Return what is wrong with an existing file or object; an empty string if nothing is, or if it does not exist."""
     found, manifest = store.stat(names.output), read_manifest(store, names)
     if found is None:
         return ""
@@ -75,25 +76,26 @@ def explain_file(store: Store, names: Names) -> str:
 
 
 def is_same_job(store: Store, names: Names, job: JobRecord, identity: Identity, replaced: Replaced) -> bool:
-    """Return whether a job that is at work is the same as another one, and can still commit.
+    """Return whether the current job has the same identity as a new one, and can still commit.
 
     Args:
-        store, names: Its files.
-        job: The job that is at work.
-        identity: The other one's.
-        replaced: What a job may replace now.
+        store, names: The store of the output and the names in it.
+        job: The current job.
+        identity: The identity of the new job.
+        replaced: The versions that a job may replace if it begins now.
     """
     if job.identity.is_stream or job.identity.difference(identity):
         return False
     verdict = read_verdict(store, names, job.mark)
     if verdict is not None and verdict.manifest is None:
         return False
-    # A job of parts that is to be committed, and is not after the look at what is replaced, has damaged chunks: they are done again.
+    # If a job of parts has a verdict to commit, but `settle` did not commit it, some of its chunks are damaged. They
+    # are computed again.
     return not names.whole or job.replaced.manifest == replaced.manifest
 
 
 def check_replaceable(store: Store, names: Names, at_work: AtWork, identity: Identity, allowed: bool) -> None:
-    """Refuse to take the place of a job of another identity that is not over; a `ChangedError`."""
+    """Raise a `ChangedError` if the current job is unfinished and has another identity, so it may not be replaced."""
     if allowed:
         return
     where = store.root + names.job
@@ -105,5 +107,5 @@ def check_replaceable(store: Store, names: Names, at_work: AtWork, identity: Ide
     verdict = read_verdict(store, names, at_work.job.mark)
     if changed and (verdict is None or verdict.manifest is not None):
         raise ChangedError(
-            f"{where}: the unfinished job was another one: {changed}; change that back, or start over with --restart"
+            f"{where}: the unfinished job differs from this one: {changed}; undo the change, or start over with --restart"
         )

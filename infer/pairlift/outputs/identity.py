@@ -1,4 +1,4 @@
-"""The identity of a job: all that decides the bytes of its output."""
+"""The identity of a job: everything that determines the bytes of its output."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pairlift.storage.stamp import Input, describe_change
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """All that decides the bytes of an output.
+    """Everything that determines the bytes of an output.
 
     Attributes:
-        inputs: Their names, below the folder that all are in, and what they are known by.
+        inputs: The names of the inputs, relative to their common folder, and their stamps.
         bundle: The digest of the bundle.
         variant: The variant.
         columns: The column of each field.
-        input_format, output_format: Extensions, and whether there are quotes where that is not what they have by default.
+        input_format, output_format: The extension, and the quoting if it is not the default of that extension.
         raw: Whether rejected records are kept.
-        chunk_rows: Rows of a chunk.
-        runtime: Versions of what computes, and the processor, unless several machines may work at the job: another one may
-            give other low bits.
+        chunk_rows: Rows per chunk.
+        runtime: Versions of the libraries, and the processor, which affects the lowest bits of the scores. The
+            processor is left out if several machines may work on the job.
     """
 
     format: int = 4
@@ -38,11 +38,11 @@ class Identity:
 
     @property
     def is_stream(self) -> bool:
-        """Whether the input is standard input, which is never known to be the same."""
+        """Whether the input is standard input, which is never assumed to be the same."""
         return self.inputs[0].name == STREAM
 
     def difference(self, other: Identity) -> str:
-        """Return what another identity has different, in words, or nothing."""
+        """Describe how another identity differs; an empty string if it does not."""
         names = [f.name for f in dataclasses.fields(self) if f.name != "inputs"]
         found = [(name.replace("_", " "), getattr(self, name), getattr(other, name)) for name in names]
         options = [f"{name} (was {_show(was)}, is {_show(now)})" for name, was, now in found if was != now]
@@ -50,7 +50,7 @@ class Identity:
 
 
 def _compare_inputs(before: tuple[Input, ...], after: tuple[Input, ...]) -> list[str]:
-    """Return in words what the first inputs that differ have different."""
+    """Describe how the first two inputs that differ do so; an empty list if none differ."""
     if len(before) != len(after):
         return [f"inputs (was {len(before)}, is {len(after)})"]
     for was, now in zip(before, after, strict=True):

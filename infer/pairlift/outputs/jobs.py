@@ -1,4 +1,4 @@
-"""Which job is at work on an output, and how it ends: committed once, or abandoned for good."""
+"""The current job of an output, and its verdict: committed once, or abandoned for good."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ OLDER = "was left unfinished by another version of pairlift; finish it with that
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AtWork:
-    """What says which job is at work.
+    """The current job of an output, as `job.json` records it.
 
     Attributes:
-        version: Of that file; None if there is none.
-        job: The job; None if there is none, or if the file is of another version of pairlift.
+        version: The version of `job.json`; None if it does not exist.
+        job: The job; None if there is none, or if another version of pairlift wrote the file.
     """
 
     version: str | None = None
@@ -36,7 +36,7 @@ class AtWork:
 
 
 def read_job(store: Store, names: Names) -> AtWork:
-    """Return which job is at work on an output."""
+    """Return the current job of an output."""
     found = store.look(names.job)
     data = store.read(names.job) if found else None
     if found is None or data is None:
@@ -48,7 +48,7 @@ def read_job(store: Store, names: Names) -> AtWork:
 
 
 def read_mark(store: Store, names: Names) -> str | None:
-    """Return the mark of the job at work; None if there is none."""
+    """Return the mark of the current job; None if there is none."""
     data = store.read(names.job)
     try:
         return record.load(JobRecord, data, names.job).mark if data is not None else None
@@ -66,10 +66,10 @@ def read_manifest(store: Store, names: Names) -> JobManifest | None:
 
 
 def read_verdict(store: Store, names: Names, mark: str) -> Verdict | None:
-    """Return how a job of parts ended, or None if it has not.
+    """Return the verdict of a job, or None if it has none yet.
 
     Raises:
-        ChangedError: It cannot be read.
+        ChangedError: The verdict cannot be read.
     """
     name = names.verdict(mark)
     data = store.read(name)
@@ -80,7 +80,7 @@ def read_verdict(store: Store, names: Names, mark: str) -> Verdict | None:
 
 
 def decide(store: Store, names: Names, mark: str, verdict: Verdict) -> Verdict:
-    """Say how a job of parts ended, and return the verdict that holds: that of the first process that gave one."""
+    """Record the verdict of a job, and return the valid one: that of the first process that recorded one."""
     while True:
         if store.create(names.verdict(mark), record.dump(verdict), mark):
             return verdict
@@ -90,7 +90,7 @@ def decide(store: Store, names: Names, mark: str, verdict: Verdict) -> Verdict:
 
 
 def prepare(store: Store, names: Names, job: JobRecord, manifest: JobManifest) -> JobManifest:
-    """Decide that a job of one file is about to commit, and return its manifest: this one, or that of a twin.
+    """Record that a job of one file is about to commit, and return its manifest: this one, or that of another process.
 
     Raises:
         DestinationError: The job was abandoned.
@@ -102,20 +102,20 @@ def prepare(store: Store, names: Names, job: JobRecord, manifest: JobManifest) -
             raise DestinationError(f"{store.root}{names.output}: {STARTED_OVER}")
         if (found.manifest.output_sha256, found.replaced) == (manifest.output_sha256, job.replaced):
             return found.manifest
-        there = store.stat(names.verdict(job.mark))  # chunks were done again, on another processor
+        there = store.stat(names.verdict(job.mark))  # chunks were computed again, on another processor
         if there is not None:
             store.swap(names.verdict(job.mark), writing(record.dump(verdict)), job.mark, there.version)
 
 
 def is_of(found: Found | None, manifest: JobManifest) -> bool:
-    """Return whether a file is the output that a manifest speaks of: by its mark, or, where files have none, by its bytes."""
+    """Return whether a file is the output of a manifest: compare its mark, or its digest where files have no marks."""
     if found is None or found.size != manifest.output_size:
         return False
     return found.mark == manifest.mark if found.mark is not None else found.sha256 == manifest.output_sha256
 
 
 def publish(store: Store, names: Names, job: JobRecord, manifest: JobManifest) -> bool:
-    """Give a committed job of parts its manifest, and return whether the output is this job's.
+    """Write the manifest of a job of parts that is to commit, and return whether the output is now this job's.
 
     It is not if another job has committed since this one began.
     """
@@ -126,17 +126,17 @@ def publish(store: Store, names: Names, job: JobRecord, manifest: JobManifest) -
 
 
 class Fate(enum.Enum):
-    """What becomes of a job whose place another is to take."""
+    """The state of a job that another job is about to replace."""
 
-    COMMITTED = "its output is there"
+    COMMITTED = "its output exists"
     DEAD = "it can never commit, and its files may be removed"
     DOOMED = (
-        "a process of it may be about to commit, and nobody can help: its files stay until another job has committed"
+        "one of its processes may still commit, and no other can do it: its files stay until another job has committed"
     )
 
 
 def abandon(store: Store, names: Names, job: JobRecord) -> Fate:
-    """Make sure that a job can never commit, or help it to if it is about to."""
+    """Make sure that a job can never commit; if it is already about to, try to complete its commit."""
     verdict = decide(store, names, job.mark, Verdict(manifest=None))
     if verdict.manifest is None:
         return Fate.COMMITTED if is_published(store, names, job.mark) else Fate.DEAD
@@ -146,16 +146,17 @@ def abandon(store: Store, names: Names, job: JobRecord) -> Fate:
 
 
 def is_published(store: Store, names: Names, mark: str) -> bool:
-    """Return whether the manifest is a job's.
+    """Return whether the current manifest is that of a job.
 
-    To be asked after a verdict was given: that of a committed job goes when its manifest is there, so that another may come.
+    Call this after a verdict was recorded. The verdict of a committed job is removed once its manifest exists, so a
+    second verdict may have been recorded.
     """
     found = read_manifest(store, names)
     return found is not None and found.mark == mark
 
 
 def _look_at_file(store: Store, names: Names, job: JobRecord, manifest: JobManifest) -> Fate:
-    """Return what becomes of a job of one file that was about to commit."""
+    """Return the state of a job of one file that has recorded a verdict to commit."""
     found = store.look(names.output)
     if is_of(found, manifest):
         return Fate.COMMITTED
@@ -163,7 +164,7 @@ def _look_at_file(store: Store, names: Names, job: JobRecord, manifest: JobManif
 
 
 def help_commit(store: Store, names: Names, job: JobRecord, verdict: Verdict) -> Fate:
-    """Bring a job of parts to its end that has a verdict that it is committed, whose process may have died."""
+    """Complete the commit of a job of parts that has a verdict to commit, and whose process may have died."""
     manifest = verdict.manifest
     assert manifest is not None
     there = read_manifest(store, names)
@@ -176,19 +177,19 @@ def help_commit(store: Store, names: Names, job: JobRecord, verdict: Verdict) ->
 
 
 def find_altered(store: Store, manifest: JobManifest) -> list[str]:
-    """Return the files of a manifest that are not as they were written."""
+    """Return the files of a manifest that are missing or have changed since they were written."""
     files = (*manifest.parts, *([manifest.rejects] if manifest.rejects else []))
     return store.find_altered({file.path: Stored(size=file.size, sha256=file.sha256) for file in files})
 
 
 def find_marks(store: Store, names: Names) -> set[str]:
-    """Return the marks of all jobs that have files here."""
+    """Return the marks of all jobs that have files in the store."""
     listed = store.names("" if names.whole else names.folder)
     return {mark for name in listed if (mark := names.find_mark(name))}
 
 
 def clean_up(store: Store, names: Names, mark: str, dead: Collection[str]) -> None:
-    """Remove what is not needed any more once a job has committed: the files of dead jobs, then its own, the verdict last."""
+    """Remove the temporary files after a job has committed: those of dead jobs, then its own, the verdict last."""
     last = (names.verdict(mark), names.job)
     remove_jobs(store, names, set(dead) - {mark})
     inside = store.names(names.folder_of(mark))
@@ -206,5 +207,5 @@ def remove_jobs(store: Store, names: Names, marks: Collection[str], but: Collect
 
 
 def writing(data: bytes) -> Write:
-    """Return what writes bytes."""
+    """Return a function that writes these bytes."""
     return lambda file: file.write(data)

@@ -1,4 +1,4 @@
-"""The keeper: makes chunks durable, in any process that can write to the store, beside whoever else is at work on the job."""
+"""The keeper: makes chunks durable, in any process that can write to the store, concurrently with other processes."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Keeper:
     mark: str
 
     def keep(self, chunk: Chunk, writer: Writer) -> Receipt:
-        """Make a chunk durable, then say so in a receipt; return the receipt of whoever came first.
+        """Make a chunk durable, then write its receipt; return the receipt of the process that finished it first.
 
-        What is there of the chunk and is not as its receipt says is written again.
+        Files of the chunk that do not match its receipt are written again.
 
         Raises:
-            ChangedError: The chunk was done from other rows.
-            DestinationError: Another job has taken the place of this one.
+            ChangedError: Another process computed the chunk from other rows.
+            DestinationError: Another job has replaced this one.
         """
         data = self._complete(chunk, writer)
         name = self.names.receipt(self.mark, chunk.key)
@@ -56,13 +56,13 @@ class Keeper:
                 break
         if receipt.source != chunk.source:
             raise ChangedError(
-                f"{self.store.root}{name}: the chunk was made from other rows; bring the old input back, or start over with "
-                "--restart"
+                f"{self.store.root}{name}: the chunk was computed from other rows; restore the original input, or start over "
+                "with --restart"
             )
         return receipt
 
     def is_sound(self, receipt: Receipt) -> bool:
-        """Return whether a chunk's files are as its receipt says."""
+        """Return whether a chunk's files match its receipt."""
         return not self.store.find_altered(self.files_of(receipt))
 
     def files_of(self, receipt: Receipt) -> dict[str, Stored]:
@@ -74,7 +74,7 @@ class Keeper:
         return {name: stored for name, stored in files.items() if stored}
 
     def _complete(self, chunk: Chunk, writer: Writer) -> bytes:
-        """Return a chunk's records as its part holds them; nothing where no row was scored, for a part has rows."""
+        """Return the bytes of a chunk's part; nothing if no row was scored, because a part has at least one row."""
         if not self.names.whole or not chunk.tally.scored:
             return chunk.output if chunk.tally.scored else b""
         file = io.BytesIO()
@@ -82,7 +82,7 @@ class Keeper:
         return file.getvalue()
 
     def _check_alive(self) -> None:
-        """See that the job is still the one at work: a part of another job would stand among those of this one."""
+        """Raise a `DestinationError` if another job is now the current one: this part would be among its parts."""
         if self.names.whole and read_mark(self.store, self.names) != self.mark:
             raise DestinationError(
                 f"{self.store.root}: another process has finished this job, or another job has taken its place; run the same "
@@ -90,7 +90,7 @@ class Keeper:
             )
 
     def _make(self, chunk: Chunk, data: bytes, over: bool) -> Receipt | None:
-        """Write a chunk's files, and return its receipt; None if there are others and they may not be written over."""
+        """Write a chunk's files, and return its receipt; None if different files exist and may not be overwritten."""
         files = []
         names = (self.names.part(self.mark, chunk.key), self.names.rejected(self.mark, chunk.key))
         for name, body in zip(names, (data, chunk.rejects), strict=True):
@@ -108,7 +108,8 @@ class Keeper:
         while stored is None:
             found = self.store.look(name)
             if found is not None and found.sha256 == sha256_bytes(data):
-                # In a bucket the digest is what the object was written with, and its version says that it is still that.
+                # In a bucket, the digest comes from the object's metadata, and the version shows that the object is
+                # unchanged.
                 return Stored(size=len(data), sha256=found.sha256, version="" if found.mark is None else found.version)
             if found is not None and not over:
                 return None
@@ -121,7 +122,7 @@ def _dump(receipt: Receipt) -> bytes:
 
 
 def read_receipt(store: Store, names: Names, name: str) -> tuple[str | None, Receipt | None]:
-    """Return the version of a receipt, None if there is no such file; and the receipt, None if it cannot be read."""
+    """Return the version of a receipt (None if it does not exist), and the receipt (None if it cannot be read)."""
     found = store.look(name)
     data = store.read(name) if found else None
     if found is None or data is None:
@@ -130,7 +131,7 @@ def read_receipt(store: Store, names: Names, name: str) -> tuple[str | None, Rec
 
 
 def load_receipt(store: Store, names: Names, name: str, data: bytes) -> Receipt | None:
-    """Return a receipt, or None if it cannot be read or is another chunk's or job's."""
+    """Return a receipt, or None if it cannot be read or belongs to another chunk or job."""
     try:
         receipt = record.load(Receipt, data, store.root + name)
     except RecordError:

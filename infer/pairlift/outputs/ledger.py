@@ -1,17 +1,21 @@
-"""The ledger of a job: which chunks are done, durably; and the commit, which happens once.
+"""The ledger of a job: the durable record of its finished chunks, and the commit, which happens once.
 
-Any number of processes may work at one output, and any of them may be suspended or killed anywhere. What holds them apart:
+Any number of processes may work on one output, and any of them may be suspended or killed at any point. Four rules keep
+them from damaging each other's work:
 
-* A job draws a mark when it begins, and writes it, with its identity and the version of what it may replace, to `job.json`. Who
-  comes later with the same identity joins it. Every file that it makes has the mark in its name, so one job's files are never
-  taken for another's, and a process that wakes up after its job is over can do no harm.
-* A chunk is done when its receipt is there, which is written once, after its files. A receipt whose files are not as it says
-  counts for nothing, and its chunk is done again.
-* The commit replaces one file, and only the version of it that was there when the job began: the manifest of an output of
-  parts, or the output itself. So of several jobs one commits, and the others find it. The rejected rows and the manifest of one
-  file follow it; whoever finds that they have not puts them there, for the manifest was written down before.
-* The parts of a job are removed only when it can never commit: after another job has committed, or after a verdict, which is
-  written once, says that it is abandoned. A job that has a verdict that it is committed is helped by whoever finds it.
+* When a job begins, it draws a random mark. It writes the mark, its identity and the versions of the files that it may
+  replace to `job.json`. A later process with the same identity joins the job. The names of all its parts and temporary
+  files contain the mark. So the files of two jobs are never confused, and a process that wakes up after its job has
+  ended can do no harm.
+* A chunk is done when its receipt exists. The receipt is written once, after the chunk's files. If the files do not
+  match the receipt, the receipt is ignored, and the chunk is computed again.
+* The commit replaces one file (the manifest of an output of parts, or else the output itself), and only if it still has
+  the version that it had when the job began. So exactly one of several jobs commits, and the others find its output.
+  The rejected rows and the manifest of one file are written after its commit. The manifest is recorded beforehand, so
+  if a process dies between these steps, the next process writes the missing files.
+* The parts of a job are removed only when it can never commit: after another job has committed, or after a verdict that
+  the job is abandoned. A verdict is written once. If a job has a verdict to commit, any process that finds the verdict
+  completes the commit.
 """
 
 from __future__ import annotations
@@ -52,10 +56,10 @@ MADE_MEANWHILE = "was made by another process meanwhile; choose another name, or
 
 
 class Ledger(Receipts):
-    """What is done of a job, and its end.
+    """The finished chunks of a job, and its commit.
 
     Attributes:
-        fresh: Whether this process has begun the job.
+        fresh: Whether this process began the job.
     """
 
     def __init__(
@@ -68,14 +72,14 @@ class Ledger(Receipts):
         fresh: bool = False,
         committed: bool = False,
     ) -> None:
-        """Take up a job, with what earlier processes have done of it.
+        """Begin or continue a job, with the chunks that earlier processes finished.
 
         Args:
-            store, names: Where its output is made.
+            store, names: The store of the output and the names in it.
             job: The job.
-            lock: Of a local file, which one process makes.
-            fresh: Whether this process has begun the job.
-            committed: Whether its output is there, so that its chunks are of no matter any more.
+            lock: The lock of a local file, which only one process writes; otherwise None.
+            fresh: Whether this process began the job.
+            committed: Whether its output exists, so that its chunks need no check.
         """
         super().__init__(store, names, job, verified=not committed)
         self.fresh, self._lock = fresh, lock
@@ -83,14 +87,14 @@ class Ledger(Receipts):
 
     @property
     def one_process(self) -> bool:
-        """Whether no other process can work at the job: its output is a local file."""
+        """Whether only one process can work on the job, because its output is a local file."""
         return self._lock is not None
 
     def commit(self, writer: Writer, labels: tuple[str, ...], last_run: LastRun) -> JobManifest:
-        """Make the output out of the chunks, all of which are done, and return its manifest.
+        """Assemble the output from the chunks, all of which are done, commit it, and return its manifest.
 
         Raises:
-            DamagedError: Some of them are not as they were written.
+            DamagedError: Some chunks have changed since they were written.
             DestinationError: Another process has made the output meanwhile, or has started the job over.
             StorageError: The output cannot be written.
         """
@@ -99,21 +103,22 @@ class Ledger(Receipts):
         return self._commit_file(writer, labels, last_run)
 
     def leave(self) -> None:
-        """Remove what goes when the job is done; the output is there."""
+        """Remove the job's temporary files after its commit."""
         if self._lock is not None:
             self._lock.clear()
         else:
             clean_up(self._store, self._names, self.job.mark, self._dead)
 
     def discard(self) -> None:
-        """Remove what was done of a job that cannot come to an end, unless another process has committed it."""
+        """Remove the chunks of a job that cannot be finished, unless another process has committed it."""
         if self._lock is not None:
             self._lock.check()
             self._lock.clear()
             return
         fate = abandon(self._store, self._names, self.job)
         if fate is Fate.COMMITTED:
-            # By another process, which has cleaned up before the last file was written here, or has yet to write the manifest.
+            # Another process committed the job. It cleaned up before this process wrote its last file, or has yet to
+            # write the manifest.
             if is_published(self._store, self._names, self.job.mark):
                 clean_up(self._store, self._names, self.job.mark, ())
         elif fate is Fate.DEAD:
@@ -145,7 +150,7 @@ class Ledger(Receipts):
         return verdict.manifest
 
     def _check_published(self, manifest: JobManifest) -> None:
-        """Take the manifest back if somebody has removed parts while the job was committed."""
+        """Remove the manifest again if somebody removed parts during the commit."""
         there = self._store.find("part-")
         lost = [part.path for part in manifest.parts if part.path not in there]
         if lost:
@@ -182,9 +187,9 @@ class Ledger(Receipts):
         return made[0]
 
     def put_beside(self, manifest: JobManifest) -> None:
-        """Write the rejected rows and the manifest of one file or object, which is there; the manifest last.
+        """Write the rejected rows and then the manifest of one file or object that is committed.
 
-        They replace what was there when the job began, and nothing that another job has written since.
+        They replace only the versions that existed when the job began, and nothing that another job has written since.
         """
         self._put_rejects(manifest.rejects, self.job.replaced.rejects)
         store, names = self._store, self._names
@@ -195,7 +200,7 @@ class Ledger(Receipts):
                 raise DestinationError(f"{self._shown}: {MADE_MEANWHILE}")
 
     def _measure_rejects(self) -> FileDigest | None:
-        """Return what the file of the rejected rows will be, or None if there are none."""
+        """Return size and digest of the future file of rejected rows, or None if no rows were rejected."""
         if not self.tally.rejected:
             return None
         digest, size = hashlib.sha256(), 0
@@ -206,12 +211,12 @@ class Ledger(Receipts):
         return FileDigest(path=self._names.rejects(self.job.mark), size=size, sha256=digest.hexdigest())
 
     def _put_rejects(self, rejects: FileDigest | None, expected: str | None) -> None:
-        """Write the rejected rows, or leave them if a twin has written them; none are left of a job that is replaced."""
+        """Write the rejected rows, unless another process of this job has done so; remove those of a replaced job."""
         name, store, mark = self._names.rejects(self.job.mark), self._store, self.job.mark
         if rejects is None:
             if expected is not None and self._lock is not None:
                 store.remove([name])
-            elif expected is not None:  # a store has no removal of one version only
+            elif expected is not None:  # a store cannot remove one version only, so an empty file replaces it
                 store.swap(name, lambda file: None, mark, expected)
             return
 

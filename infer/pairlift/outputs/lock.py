@@ -1,7 +1,7 @@
-"""The lock of a local file's job: one process works in `OUTPUT.job/`, and what is left of it is known for what it was.
+"""The lock of a local file's job: only one process works in `OUTPUT.job/`, and a leftover folder is recognized.
 
-The file `lock` is made first and removed last, and beside it there are only files with names that a job gives: a directory of
-that name with anything else in it is somebody else's, and is left alone.
+The file `lock` is created first and removed last. All other files in the folder have names that a job gives. If a
+folder of that name holds anything else, it does not belong to pairlift, and is not touched.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ OLD_NAME = re.compile(r"journal\.jsonl|output|rejects|manifest|\d{12}\.(part|rej
 
 
 class Lock:
-    """The directory of a job, held.
+    """The locked directory of a job.
 
     Attributes:
-        older: Whether an older version of pairlift has left a job in it.
+        older: Whether an older version of pairlift left an unfinished job in it.
     """
 
     def __init__(self, store: DirectoryStore, names: Names, is_held: Callable[[], bool]) -> None:
@@ -32,15 +32,15 @@ class Lock:
         self.older = f"{names.folder}{OLD_JOURNAL}" in self._list()
 
     def check(self) -> None:
-        """See that the directory is still this one; a `DestinationError`."""
+        """Raise a `DestinationError` if the directory was removed or replaced."""
         if not self._is_held():
             raise DestinationError(
-                f"{self._store.root}{self._names.folder}: was removed or replaced while a process was at work there; run the same "
+                f"{self._store.root}{self._names.folder}: was removed or replaced while this process was using it; run the same "
                 "command again"
             )
 
     def clear(self, but: Collection[str] = ()) -> None:
-        """Remove all that is in the directory but the lock and some files."""
+        """Remove all files in the directory except the lock and the given ones."""
         kept = {self._names.lock, *but}
         self._store.remove(sorted((name for name in self._list() if name not in kept), reverse=True))
 
@@ -55,19 +55,19 @@ class Lock:
 
 @contextlib.contextmanager
 def hold(store: DirectoryStore, names: Names) -> Iterator[Lock]:
-    """Make the directory of a job if there is none, and hold it.
+    """Create the directory of a job if it does not exist, and hold its lock.
 
     Raises:
-        DestinationError: Another process holds it, or the name is taken by something else.
+        DestinationError: Another process holds the lock, or the directory does not belong to pairlift.
     """
     where = f"{store.root}{names.folder}"
     while True:
         found = [name.removeprefix(names.folder) for name in store.files.walk(names.folder)]
         strange = [name for name in found if not OWN_NAME.fullmatch(name) and not OLD_NAME.fullmatch(name)]
         lost = [name for name in found if not MARKED_NAME.fullmatch(name)]
-        if strange or (lost and LOCK not in found):  # a worker that lived on may have left files of its job alone
+        if strange or (lost and LOCK not in found):  # a worker that outlived its job may have left files without a lock
             raise DestinationError(
-                f"{where}: holds {(strange or found)[0]}, which is not of a pairlift job; move it, or choose another output"
+                f"{where}: holds {(strange or found)[0]}, which does not belong to a pairlift job; move it, or choose another output"
             )
         with contextlib.suppress(FileExistsError):
             store.files.write(names.lock, lambda file: None)

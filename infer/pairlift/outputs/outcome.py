@@ -1,4 +1,4 @@
-"""The outcome of a job, and what is said of it."""
+"""The outcome of a job, and its summary."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pairlift.storage.open import STREAM
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a job did.
+    """The outcome of a job.
 
     Attributes:
-        totals: What became of the rows.
-        last_run: How long it took, and how much memory.
-        manifest: What OUTPUT.manifest.json says; None on standard output.
-        finished: Whether an earlier run had done everything.
-        redone: How many chunks were found damaged, and were done again.
+        totals: The counts of rows, tokens and labels.
+        last_run: Time, memory and threads of the process that finished the job.
+        manifest: The content of OUTPUT.manifest.json; None for standard output.
+        finished: Whether an earlier run had already finished the job.
+        redone: The number of damaged chunks that were computed again.
     """
 
     totals: Tally
@@ -30,12 +30,12 @@ class Outcome:
 
     @property
     def resumed(self) -> int:
-        """Rows that an earlier run had done."""
+        """The number of rows that earlier runs had done."""
         return self.last_run.resumed
 
 
 def describe(outcome: Outcome, output: str) -> str:
-    """Return a job's summary; its first line says how it ended, the others what was found on the way."""
+    """Return a job's summary: how it ended, then lines about labels, texts, speed, bundle and output."""
     totals, texts, run = outcome.totals, outcome.totals.texts, outcome.last_run
     line = f"{totals.scored} rows scored"
     if totals.rejected:
@@ -49,7 +49,7 @@ def describe(outcome: Outcome, output: str) -> str:
     if run.resumed:
         line += f"; {run.resumed} rows were done by an earlier run"
     if outcome.redone:
-        line += f"; {outcome.redone} damaged chunk{'s were' if outcome.redone > 1 else ' was'} done again"
+        line += f"; {outcome.redone} damaged chunk{'s were' if outcome.redone > 1 else ' was'} computed again"
     names = outcome.manifest.labels if outcome.manifest else tuple(totals.predicted)
     predicted = ", ".join(
         f"{name} {totals.predicted.get(name, 0)} ({_share(totals.predicted.get(name, 0), totals)})" for name in names

@@ -1,4 +1,4 @@
-"""The output of a job: a file, an object, or a directory or prefix of parts. What is there already, and how a job begins."""
+"""The output of a job (a file, an object, a directory or a prefix): inspect it, and begin or continue a job."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ ADVICE = "remove it, choose another name, or add --force to replace it"
 
 
 class Output:
-    """Where the output of a job is made.
+    """The output of a job.
 
     Attributes:
-        name: As the user gave it.
-        store, names: Its files.
+        name: Its name as the user gave it.
+        store, names: The store of the output and the names in it.
     """
 
     def __init__(self, name: str, store: Store, names: Names) -> None:
@@ -55,25 +55,26 @@ class Output:
 
     @property
     def locked(self) -> bool:
-        """Whether one process alone makes it, which holds a lock: a local file."""
+        """Whether only one process may write it, under a lock: it is a local file."""
         return not self.names.whole and isinstance(self.store, DirectoryStore)
 
     def find_finished(self, identity: Identity, force: bool = False) -> JobManifest | None:
-        """Return the manifest of an output that this very job has made; None if there is no output, or it is to be replaced.
+        """Return the manifest of the output if this very job made it; None if none exists, or if it may be replaced.
 
         Args:
-            identity: The job.
+            identity: The identity of the job.
             force: Whether the output of another job may be replaced.
 
         Raises:
-            DestinationError: There is something else, or an output that was altered.
+            DestinationError: pairlift did not write what exists, or it was altered, or another job made it.
         """
         return self._steadily(lambda: self._find_finished(identity, force))
 
     def _steadily(self, look: Callable[[], Found]) -> Found:
-        """Return what a look gives. One that fails is repeated for as long as other processes change what it looks at.
+        """Return the result of `look`. If it fails, repeat it as long as other processes keep changing the files.
 
-        It looks at one file after the other, so it may have seen one before and one after another process was there.
+        `look` reads one file after the other. So it may see one file before, and the next one after a change by another
+        process.
         """
         seen: tuple[str | None, ...] = ()
         while True:
@@ -86,7 +87,7 @@ class Output:
                 seen = now
 
     def _look_around(self) -> tuple[str | None, ...]:
-        """Return the versions of the files that say what is there."""
+        """Return the versions of the files that determine the state of the output."""
         names = self.names
         looked = (
             (names.manifest, names.job) if names.whole else (names.output, names.manifest, names.rejects(""), names.job)
@@ -98,7 +99,7 @@ class Output:
         if manifest is None:
             return None
         if identity.is_stream:
-            changed = "standard input is never known to be the same"
+            changed = "standard input is never assumed to be the same"
         else:
             changed = manifest.job.difference(identity)
         if not changed:
@@ -108,7 +109,7 @@ class Output:
         raise DestinationError(f"{self.name}: exists, made by another job: {changed}; {ADVICE}")
 
     def settle(self) -> None:
-        """Bring to its end what a process that died had decided: what follows the commit of a file, the manifest of parts."""
+        """Complete a commit that a dead process began: the rejects and manifest of a file, or the manifest of parts."""
         self._check_owners()
         if not self.locked or self._lock is not None:
             self._steadily(self._settle)
@@ -116,7 +117,7 @@ class Output:
             with contextlib.ExitStack() as stack:
                 try:
                     stack.enter_context(self._hold())
-                except DestinationError:  # whoever holds it settles it, or it is not ours
+                except DestinationError:  # the holder settles it, or it does not belong to pairlift
                     return
                 self._steadily(self._settle)
 
@@ -143,7 +144,7 @@ class Output:
             self._put_beside(verdict)
 
     def _put_beside(self, verdict: Verdict) -> None:
-        """Put the rejected rows and the manifest of a committed file beside it."""
+        """Write the rejected rows and the manifest of a committed file."""
         assert verdict.manifest is not None
         job = JobRecord(mark=verdict.manifest.mark, identity=verdict.manifest.job, replaced=verdict.replaced)
         try:
@@ -152,7 +153,7 @@ class Output:
             raise DestinationError(f"{self.name}: the rejected rows of this output are damaged; remove it") from error
 
     def clean(self, manifest: JobManifest) -> None:
-        """Remove what a process that died after the commit has left."""
+        """Remove what a process left that died after the commit."""
         if not self.locked:
             clean_up(self.store, self.names, manifest.mark, ())
             if self.names.whole:
@@ -161,12 +162,12 @@ class Output:
             with (
                 contextlib.suppress(DestinationError),
                 self._hold() as lock,
-            ):  # whoever holds it cleans up, or it is not ours
+            ):  # the holder cleans up, or it does not belong to pairlift
                 lock.clear()
         self.tidy(manifest)
 
     def _remove_strays(self, mark: str) -> None:
-        """Remove parts that a process of another job has added when its job was over, and was killed."""
+        """Remove parts of ended jobs: those that one of their processes wrote late, before it was killed."""
         store, names = self.store, self.names
         found = {m for name in store.names("part-") if (m := names.find_mark(name))}
         for stray in sorted(found - {mark, read_mark(store, names) or mark}):
@@ -175,7 +176,7 @@ class Output:
                 remove_jobs(store, names, [stray], but=[names.verdict(stray)])
 
     def tidy(self, manifest: JobManifest) -> None:
-        """Abort unfinished writes of the output's files that dead processes have left."""
+        """Abort unfinished writes of the output's files that dead processes left."""
         names = (self.names.output, self.names.manifest, self.names.rejects(manifest.mark))
         self.store.tidy([name for name in names if name])
 
@@ -183,13 +184,13 @@ class Output:
     def open(
         self, identity: Identity, *, restart: bool = False, force: bool = False, resumable: bool = True
     ) -> Iterator[Ledger | None]:
-        """Take up a job, or begin it; yield None if its output is finished already.
+        """Continue a job, or begin it; yield None if its output is already finished.
 
         Args:
-            identity: The job.
-            restart: Start over, whatever an unfinished job has done.
-            force: Replace what another job has made, finished or not.
-            resumable: Whether another process could do the same; if not, nothing is taken over.
+            identity: The identity of the job.
+            restart: Start over, and discard the chunks of an unfinished job.
+            force: Replace the output of another job, finished or not.
+            resumable: Whether the job can be resumed. If not, it does not continue an earlier one.
 
         Raises:
             ChangedError: Another job is unfinished here.
@@ -214,10 +215,10 @@ class Output:
         store, names = self.store, self.names
         while True:
             self.settle()
-            replaced = look_at_replaced(store, names, force)  # first: what comes after it is not replaced
+            replaced = look_at_replaced(store, names, force)  # first, so that files written later are not replaced
             if self.find_finished(identity, force) is not None:
                 return None
-            if look_at_replaced(store, names, force) != replaced:  # a process was just writing what follows its commit
+            if look_at_replaced(store, names, force) != replaced:  # a process was just completing its commit
                 continue
             at_work = read_job(store, names)
             job = at_work.job
@@ -229,7 +230,7 @@ class Output:
                 return ledger
 
     def _take_up(self, at_work: AtWork, job: JobRecord, replaced: Replaced) -> Ledger | None:
-        """Go on with a job that is at work; None if it is another one by now."""
+        """Continue the current job; None if another job has replaced it meanwhile."""
         if self.names.whole or job.replaced == replaced:
             return Ledger(self.store, self.names, job, self._lock)
         renewed = dataclasses.replace(job, replaced=replaced)
@@ -238,7 +239,7 @@ class Output:
         return None
 
     def _start(self, at_work: AtWork, identity: Identity, replaced: Replaced, allowed: bool) -> Ledger | None:
-        """Begin a job in the place of the one that is at work; None if that has changed, or what follows its commit comes first."""
+        """Begin a job that replaces the current one; None if that one has changed or must be completed first."""
         store, names, lock, fate = self.store, self.names, self._lock, Fate.DEAD
         if at_work.version is not None:
             check_replaceable(store, names, at_work, identity, allowed)
@@ -261,7 +262,7 @@ class Output:
 
     def _find_file(self) -> JobManifest | None:
         problem = explain_file(self.store, self.names)
-        if problem:  # a process may be about to write the manifest, or have died before it did
+        if problem:  # the manifest may be missing because a process is about to write it, or died before
             self.settle()
             problem = explain_file(self.store, self.names)
         if problem and self.locked and self._lock is None and self.store.stat(self.names.job) is not None:

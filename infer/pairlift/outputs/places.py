@@ -1,4 +1,4 @@
-"""Where an output goes, by its name, and what cannot be one."""
+"""Find the store of an output by its name, and refuse places that cannot hold an output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def open_output(output: str, written: Format) -> Output:
         written: The format of the output.
 
     Raises:
-        UsageError: The name is no object's, or the extra that S3 takes is not installed.
+        UsageError: The name is not a valid S3 URL, or the extra that S3 needs is not installed.
     """
     if output.endswith("/"):
         if is_remote(output):
@@ -43,10 +43,11 @@ def open_output(output: str, written: Format) -> Output:
 
 
 def check_place(output: Output, sources: list[str], bundle: str | Path) -> None:
-    """Refuse a place that cannot be one: no folder, a name that is too long, the input itself, the bundle.
+    """Refuse a place that cannot hold the output.
 
     Raises:
-        UsageError, DestinationError: With what to do.
+        UsageError: The folder does not exist, a name is too long, or the output would overwrite an input or the bundle.
+        DestinationError: The output should be a directory, but is an existing file.
     """
     if is_remote(output.name):
         _check_key(output)
@@ -92,7 +93,7 @@ def _check_source(output: Output, source: str) -> None:
     names = output.names
     if source == STREAM:
         if names.whole and not is_remote(output.name):
-            raise UsageError(f"{output.name}: standard input cannot go to a directory; name a file")
+            raise UsageError(f"{output.name}: standard input cannot be scored into a directory; name a file")
         return
     if names.whole and _is_below(source, output.name):
         raise UsageError(f"{output.name}: the input {source} is in it; choose another place for the output")
@@ -110,7 +111,7 @@ def _check_source(output: Output, source: str) -> None:
 def _check_bundle(output: Output, bundle: str) -> None:
     inside = bundle if bundle.endswith("/") else f"{bundle}/"
     if _is_below(output.name, inside):
-        raise UsageError(f"{output.name}: is in the bundle {bundle}, which scores would spoil; choose another place")
+        raise UsageError(f"{output.name}: is in the bundle {bundle}, which must not be changed; choose another place")
     if output.names.whole and _is_below(inside, output.name):
         raise UsageError(f"{output.name}: holds the bundle {bundle}; choose a directory or prefix that is empty")
 

@@ -1,4 +1,4 @@
-"""The receipts of a job: which chunks are done, and whether they still are as they were written."""
+"""The receipts of a job: which chunks are done, and whether their files still match their receipts."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from pairlift.storage.store import Store, Stored
 
 
 class DamagedError(Exception):
-    """Chunks that were done are not as they were written.
+    """The files of some finished chunks do not match their receipts.
 
     Attributes:
-        keys: Their names.
+        keys: The names of the chunks.
     """
 
     def __init__(self, keys: list[Key]) -> None:
-        super().__init__(f"{len(keys)} chunks are not as they were written")
+        super().__init__(f"finished chunks whose files do not match their checksums: {len(keys)}")
         self.keys = keys
 
 
 class Receipts:
-    """The chunks of a job that are done, as far as this process knows.
+    """The finished chunks of a job, as far as this process knows.
 
     Attributes:
         job: The job.
-        receipts: The chunks that are done.
-        tally: What became of their rows.
-        redone: How many chunks were found damaged, and are done again.
+        receipts: The receipts of the finished chunks.
+        tally: The sum of their counts.
+        redone: The number of damaged chunks, which are computed again.
     """
 
     def __init__(self, store: Store, names: Names, job: JobRecord, *, verified: bool) -> None:
-        """Read the receipts that are there.
+        """Read the existing receipts.
 
         Args:
-            store, names: Where the output is made.
+            store, names: The store of the output and the names in it.
             job: The job.
-            verified: Whether chunks that are not as they were written are forgotten.
+            verified: Whether the chunks' files are checked. Chunks that do not match their receipts are then dropped.
         """
         self.job, self._store, self._names = job, store, names
         self.receipts: dict[Key, Receipt] = {}
@@ -56,47 +56,47 @@ class Receipts:
 
     @property
     def keeper(self) -> Keeper:
-        """What makes its chunks durable; can be sent to another process."""
+        """The keeper, which makes the chunks durable; can be sent to another process."""
         return Keeper(store=self._store, names=self._names, mark=self.job.mark)
 
     @property
     def size(self) -> int:
-        """How many bytes the commit reads."""
+        """The number of bytes that the commit reads."""
         return sum(receipt.size for receipt in self.receipts.values())
 
     def update(self) -> None:
-        """Take note of what other processes have done meanwhile."""
+        """Add the chunks that other processes have finished meanwhile."""
         names, mark = self._names, self.job.mark
         known = {names.receipt(mark, key) for key in self.receipts}
         listed = self._store.names(names.folder_of(mark))
         new = [name for name in listed if name not in known and names.find_receipt(name, mark)]
         for name, data in self._store.read_all(new).items():
             receipt = load_receipt(self._store, names, name, data)
-            if receipt is not None:  # else damaged: the chunk is done again
+            if receipt is not None:  # a damaged receipt is ignored, so its chunk is computed again
                 self.note(receipt)
 
     def note(self, receipt: Receipt) -> None:
-        """Take note that a chunk is done."""
+        """Add a finished chunk."""
         if receipt.key not in self.receipts:
             self.receipts[receipt.key] = receipt
             self.tally += receipt.tally
 
     def is_at_work(self) -> bool:
-        """Return whether no other job has taken the place of this one."""
+        """Return whether this is still the current job of the output."""
         return read_mark(self._store, self._names) == self.job.mark
 
     def covers(self, key: Key, rows: int) -> bool:
-        """Return whether rows of a lot are done, in one chunk or several."""
+        """Return whether a range of a lot's rows is done, in one chunk or several."""
         row, end = key.row, key.row + rows
         while row < end and (receipt := self.receipts.get(Key(key.lot, row))) is not None:
             row += receipt.tally.rows
         return row >= end
 
     def drop(self, keys: list[Key]) -> None:
-        """Forget chunks, which are done again.
+        """Drop chunks, so that they are computed again.
 
         Raises:
-            DestinationError: The job is not at work any more, which is why its files are gone.
+            DestinationError: This is no longer the current job, which explains why its files are missing.
         """
         if not self.is_at_work():
             raise DestinationError(f"{self._shown}: another process has finished this job or started it over")
@@ -126,7 +126,7 @@ class Receipts:
     def _open(
         self, which: Callable[[Receipt], Stored | None], name_of: Callable[[str, Key], str]
     ) -> Iterator[BinaryIO]:
-        """Yield files of the chunks, each held to what it was when it was written; else a `DamagedError`."""
+        """Yield files of the chunks; a `DamagedError` if one does not match its digest."""
         for receipt in self._ordered():
             stored = which(receipt)
             if stored is None:

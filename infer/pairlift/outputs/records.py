@@ -1,4 +1,4 @@
-"""What a job writes down about itself: who it is, which chunks are done, how it ended."""
+"""The records that a job writes about itself: its identity, its finished chunks, and its verdict."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pairlift.storage.store import Stored
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """What became of a chunk.
+    """The result of a chunk.
 
     Attributes:
-        key: Its name.
-        tally: What became of its rows.
-        source: Sha256 of the rows as they were read.
+        key: The chunk's name.
+        tally: The counts of its rows, tokens and labels.
+        source: SHA-256 of the rows as they were read.
         output: The part of the output that holds the scored rows.
-        rejects: JSON lines of the rejected rows.
+        rejects: The rejected rows as JSON lines.
     """
 
     key: Key
@@ -33,14 +33,14 @@ class Chunk:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """A chunk that is done, and where its bytes are.
+    """The record of a finished chunk and its files.
 
     Attributes:
-        mark: Of the job that did it.
+        mark: The mark of the job that computed it.
         lot, row: The chunk's name.
-        tally, source: As in `Chunk`.
-        part: The file of its records, or None if none were scored.
-        rejects: The file of its rejected rows, or None if there are none.
+        tally, source: See `Chunk`.
+        part: The file of its records, or None if no row was scored.
+        rejects: The file of its rejected rows, or None if no row was rejected.
     """
 
     format: int = 3
@@ -59,13 +59,13 @@ class Receipt:
 
     @property
     def size(self) -> int:
-        """Bytes of both files."""
+        """The size of both files in bytes."""
         return sum(file.size for file in (self.part, self.rejects) if file)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Replaced:
-    """The versions of the files that a job may replace, as they were when it began; None where there was no file."""
+    """The versions that the files which a job may replace had when it began; None if there was no file."""
 
     output: str | None = None
     manifest: str | None = None
@@ -74,12 +74,13 @@ class Replaced:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """The job that is at work on an output.
+    """The current job of an output.
 
     Attributes:
-        mark: What its files are known by.
-        identity: What decides the bytes of its output.
-        replaced: What its commit may replace. So a job that began before another one committed cannot commit any more.
+        mark: The mark in the names or metadata of its files.
+        identity: Everything that determines the bytes of its output.
+        replaced: The versions that its commit may replace. So a job that began before another one committed can no
+            longer commit.
     """
 
     format: int = 3
@@ -90,14 +91,14 @@ class JobRecord:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LastRun:
-    """The process that finished a job; another one has other figures, and the same output.
+    """Statistics of the process that finished a job. They vary between runs; the output does not.
 
     Attributes:
-        resumed: Rows that an earlier run had done.
-        seconds: From the first row that it scored to the last; the commit is not among them.
-        rows_per_second: Rows that it did, by these seconds.
-        peak_memory: Bytes, resident, up to the commit.
-        threads: Batches computed at once.
+        resumed: The number of rows that earlier runs had done.
+        seconds: The time from the first row that this process scored to the last, without the commit.
+        rows_per_second: The rows that this process scored, divided by `seconds`.
+        peak_memory: Peak resident memory in bytes, up to the commit.
+        threads: The number of batches computed at once.
     """
 
     resumed: int
@@ -109,20 +110,21 @@ class LastRun:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JobManifest:
-    """What the manifest says of a finished job.
+    """The manifest of a finished job.
 
     Attributes:
         mark: The job's mark; empty in outputs of formats 1 and 2.
         job: The job's identity: input, bundle, options, versions.
-        totals: What became of the rows.
-        rates: `unknown_tokens`, the share of the texts' tokens; `padding`, the share of what was computed.
+        totals: The counts of rows, tokens and labels.
+        rates: `unknown_tokens` is the share of unknown tokens among the texts' tokens. `padding` is the share of
+            padding among the computed token positions.
         labels: Label names, in the order of the probabilities.
-        output_size: Bytes, of all parts together.
-        output_sha256: Of the output; where there are parts, of their digests: each as 64 hexadecimal digits and a line end, in the
-            order of the list.
-        last_run: The process that finished it.
-        parts: The files of an output that is a directory or a prefix, in the order of their rows.
-        rejects: The file of the rejected rows, or None if there are none.
+        output_size: Size of the output in bytes, all parts together.
+        output_sha256: SHA-256 of the output. If the output has parts, SHA-256 of their digests, each as 64 hexadecimal
+            digits and a line end, in the order of `parts`.
+        last_run: Statistics of the process that finished the job.
+        parts: The files of a directory or prefix, in the order of their rows.
+        rejects: The file of the rejected rows, or None if no row was rejected.
     """
 
     format: int = 3
@@ -140,12 +142,12 @@ class JobManifest:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How a job ends; it is given once.
+    """How a job ends; written once.
 
     Attributes:
-        manifest: The manifest with which it is committed; None if it was abandoned, and can never commit.
-        dead: The marks of the jobs that can no longer commit once this one has, in an output of parts.
-        replaced: As in the job's record.
+        manifest: The manifest with which the job is committed; None if it was abandoned, and can never commit.
+        dead: In an output of parts, the marks of the jobs that can no longer commit once this one has.
+        replaced: See `JobRecord`.
     """
 
     format: int = 3

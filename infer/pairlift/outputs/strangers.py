@@ -1,4 +1,4 @@
-"""Files of others where an output is to be made: they are left alone, and the job is refused."""
+"""Refuse a job if its place holds files that do not belong to pairlift. The files are not touched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pairlift.storage.store import Store
 
 
 def refuse_beside(store: Store, names: Names, manifest: JobManifest | None) -> None:
-    """Refuse a manifest or rejects that no job has written, where ours will stand."""
+    """Raise a `DestinationError` if a file that no job has written has the name of this job's manifest or rejects."""
     for name in (names.manifest, names.rejects("")):
         if manifest is None and store.stat(name) is not None and read_job(store, names).version is None:
             raise DestinationError(
@@ -20,7 +20,7 @@ def refuse_beside(store: Store, names: Names, manifest: JobManifest | None) -> N
 
 
 def refuse_strangers(store: Store, names: Names, shown: str) -> None:
-    """Refuse a directory or prefix that holds anything but a job's files, or parts of no job."""
+    """Raise a `DestinationError` if a directory or prefix holds files of no job, or parts that belong to no job."""
     listed = store.names("")
     old = next((name for name in listed if OLD_PART.fullmatch(name) or name in (OLD_MANIFEST, OLD_REJECTS)), None)
     if old is not None:
@@ -31,14 +31,14 @@ def refuse_strangers(store: Store, names: Names, shown: str) -> None:
     strange = next((name for name in listed if name and not names.is_ours(name)), None)
     if strange is not None:
         raise DestinationError(
-            f"{shown}: holds {strange}, which is not of a pairlift job; choose a directory or prefix that is empty"
+            f"{shown}: holds {strange}, which does not belong to a pairlift job; choose a directory or prefix that is empty"
         )
     parts = {mark: name for name in listed if name.startswith("part-") and (mark := names.find_mark(name))}
     if parts and names.manifest not in listed:
         known = {mark for name in listed if name.startswith(names.folder) and (mark := names.find_mark(name))}
         lost = sorted(parts.keys() - known - {read_mark(store, names)})
-        # The files of a job go after its manifest has come: one that has just finished has it at the second look.
+        # A job's files are removed after its manifest is written. So if a job has just finished, its manifest exists.
         if lost and store.stat(names.manifest) is None:
             raise DestinationError(
-                f"{shown}: holds parts of no job ({parts[lost[0]]}); remove them, or choose another name"
+                f"{shown}: holds parts that belong to no job ({parts[lost[0]]}); remove them, or choose another name"
             )

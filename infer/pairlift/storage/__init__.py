@@ -1,4 +1,4 @@
-"""Storage: files and objects (`s3://bucket/key`), opened, known by their stamps, and written whole.
+"""Storage: open files and objects (`s3://bucket/key`), detect their changes by stamps, and write them atomically.
 
-Nothing here imports boto3 before an `s3://` name is used.
+boto3 is imported only when an `s3://` name is used.
 """

@@ -1,4 +1,4 @@
-"""A bucket's objects as a store."""
+"""A store whose files are the objects of a bucket."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pairlift.storage.store import Found, Ready, Stored, Write
 from pairlift.storage.url import S3Url
 
 PIECE = 1 << 20
-_probed: set[tuple[str, str]] = set()  # endpoints and buckets that have been seen to refuse what they should
+_probed: set[tuple[str, str]] = set()  # endpoints and buckets that are known to honour If-None-Match
 
 
 class BucketStore:
-    """Objects under a prefix of a bucket's keys; a version is an object's ETag."""
+    """The objects of a bucket whose keys begin with a prefix. The version of an object is its ETag."""
 
     def __init__(self, url: S3Url) -> None:
         from pairlift.storage.s3 import client
@@ -30,7 +30,7 @@ class BucketStore:
         self._client = client()
 
     def create(self, name: str, data: bytes, mark: str) -> Stored | None:
-        """Write a small object where there is none; as `Store.create`."""
+        """Write a small object if none exists; see `Store.create`."""
         from pairlift.storage.conditional import Conditional, put
 
         sha256 = sha256_bytes(data)
@@ -40,7 +40,7 @@ class BucketStore:
     def swap(
         self, name: str, write: Write, mark: str, expected: str | None, ready: Ready | None = None
     ) -> Stored | None:
-        """Write an object of any size in the place of one version of it; as `Store.swap`."""
+        """Write an object of any size if it still has the expected version; see `Store.swap`."""
         from pairlift.storage.conditional import Conditional
         from pairlift.storage.upload import Upload
 
@@ -53,32 +53,32 @@ class BucketStore:
         return None if version is None else dataclasses.replace(stored, version=version)
 
     def probe(self, name: str, mark: str) -> None:
-        """Make sure that the store refuses to create what is there, once for each bucket.
+        """Check, once for each bucket, that the store refuses to create an object that exists.
 
-        Some stores take no notice of `If-None-Match` and overwrite. `If-Match` is not tried.
+        Some stores ignore `If-None-Match` and overwrite the object. `If-Match` is not checked.
 
         Raises:
-            StorageError: It does not refuse.
+            StorageError: The store overwrites the object.
         """
         place = (str(self._client.meta.endpoint_url), self._url.bucket)
         if place in _probed:
             return
         self.create(name, b"probe", mark)
-        # A first yes may be because somebody has removed the object meanwhile.
+        # One success may mean that another process removed the object meanwhile. Two in a row are an overwrite.
         if self.create(name, b"probe", mark) is not None and self.create(name, b"probe", mark) is not None:
             raise StorageError(
-                f"{self._at(name)}: the store overwrites in spite of a condition (If-None-Match), which pairlift needs so that "
-                "two processes cannot overwrite each other; use a store that heeds it (docs/stores.md), or write to a local "
-                "file and copy it"
+                f"{self._at(name)}: the store ignores If-None-Match and overwrites the object, but pairlift needs it so that "
+                "two processes cannot overwrite each other; use a store that supports it (docs/stores.md), or write to "
+                "a local file and copy it"
             )
         _probed.add(place)
 
     def stat(self, name: str) -> Found | None:
-        """As `Store.stat`."""
+        """See `Store.stat`."""
         return self.look(name)
 
     def look(self, name: str) -> Found | None:
-        """Return what is known of an object; as `Store.look`."""
+        """Return an object's size, version, mark and digest; see `Store.look`."""
         from pairlift.storage.conditional import JOB, SHA256
         from pairlift.storage.s3 import ask, read_marks
 
@@ -94,7 +94,7 @@ class BucketStore:
         )
 
     def read(self, name: str) -> bytes | None:
-        """Return an object's bytes; as `Store.read`."""
+        """Return an object's bytes; see `Store.read`."""
         from botocore.exceptions import HTTPClientError, IncompleteReadError
 
         from pairlift.storage.s3 import ATTEMPTS, ask, s3_errors
@@ -107,13 +107,13 @@ class BucketStore:
                 with contextlib.closing(answer["Body"]) as body:
                     try:
                         return bytes(body.read())
-                    except (HTTPClientError, IncompleteReadError):  # broken off on the way
+                    except (HTTPClientError, IncompleteReadError):  # the connection broke
                         if attempt == ATTEMPTS - 1:
                             raise
         return None
 
     def read_all(self, names: Iterable[str]) -> dict[str, bytes]:
-        """As `Store.read_all`, several at once: each takes a round trip."""
+        """See `Store.read_all`. Reads several objects at once, because each takes a round trip."""
         from pairlift.storage.s3 import CONNECTIONS
 
         names = [*names]
@@ -122,11 +122,11 @@ class BucketStore:
             return {name: data for name, data in read if data is not None}
 
     def names(self, prefix: str) -> list[str]:
-        """As `Store.names`."""
+        """See `Store.names`."""
         return list(self.find(prefix))
 
     def find(self, prefix: str = "") -> dict[str, Found]:
-        """Return objects with their sizes and versions; as `Store.find`."""
+        """Return objects with their sizes and versions; see `Store.find`."""
         from pairlift.storage.s3 import s3_errors
 
         found = {}
@@ -137,21 +137,21 @@ class BucketStore:
             for page in pages:
                 for each in page.get("Contents", ()):
                     name = str(each["Key"])[len(self._url.key) :]
-                    if name:  # not the mark that a console leaves for an empty folder
+                    if name:  # not the object by which a console represents an empty folder
                         found[name] = Found(size=int(each["Size"]), version=str(each["ETag"]))
         return dict(sorted(found.items()))
 
     def find_altered(self, expected: Mapping[str, Stored]) -> list[str]:
-        """Return the names of altered objects, mostly by one listing; as `Store.find_altered`."""
-        if len(expected) == 1:  # a listing may go through many others whose names begin so
+        """Return the names of altered objects, mostly by one listing; see `Store.find_altered`."""
+        if len(expected) == 1:  # a listing may include many other objects whose names begin with this one
             found = {name: found for name in expected if (found := self.look(name)) is not None}
         else:
-            prefix = os.path.commonprefix([*expected])  # noqa: RUF071 (characters are meant: it is a prefix of keys)
+            prefix = os.path.commonprefix([*expected])  # noqa: RUF071 (a prefix of keys is compared by characters)
             found = self.find(prefix) if expected else {}
         return [name for name, stored in expected.items() if not self._is_same(name, stored, found.get(name))]
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove objects, each by a request of its own: some stores refuse the one for many."""
+        """Remove objects, one per request: some stores do not support the request that removes many."""
         from pairlift.storage.s3 import CONNECTIONS
 
         names = [*names]
@@ -164,14 +164,14 @@ class BucketStore:
                 pass
 
     def tidy(self, names: Iterable[str]) -> None:
-        """Abort unfinished uploads; as `Store.tidy`."""
+        """Abort unfinished uploads; see `Store.tidy`."""
         from pairlift.storage.upload import abort_strays
 
         for name in names:
             abort_strays(self._at(name))
 
     def __reduce__(self) -> tuple[type[BucketStore], tuple[S3Url]]:
-        """Go to another process by name: a client of S3 cannot."""
+        """Pickle by URL: a client of S3 cannot be pickled."""
         return BucketStore, (self._url,)
 
     def _at(self, name: str) -> S3Url:
@@ -189,7 +189,7 @@ class BucketStore:
         return found is not None and (found.sha256 or self._digest(name)) == stored.sha256
 
     def _digest(self, name: str) -> str:
-        """Return the SHA-256 of an object that has no such mark, by reading it; nothing if it changes meanwhile."""
+        """Return the SHA-256 of an object whose metadata lacks it; an empty string if the object changes meanwhile."""
         from pairlift.storage.object_file import ObjectFile
 
         digest = hashlib.sha256()

@@ -1,7 +1,9 @@
-"""Writes of objects on a condition: an object is made only in the place of what was expected there, of several writes by one.
+"""Conditional writes of objects: a write succeeds only if the object still has the expected version.
 
-A retry of a write whose answer was lost is refused because of the write itself. So each write marks its object with a random
-number, and one that is refused looks whether the object is its own.
+So of several concurrent writes, exactly one succeeds.
+
+If the answer to a write is lost, its retry is refused because the first try succeeded. So each write stores a random
+number in the object's metadata. If a write is refused, it checks whether the object carries its own number.
 """
 
 from __future__ import annotations
@@ -28,11 +30,11 @@ from pairlift.storage.s3 import (
 )
 from pairlift.storage.url import S3Url
 
-JOB = "pairlift-job"  # metadata: the job that an object is of
-SHA256 = "pairlift-sha256"  # metadata: of the bytes; objects written in parts lack it, as their metadata come first
-WRITE = "pairlift-write"  # metadata: a random number, by which a write whose answer was lost is known again
+JOB = "pairlift-job"  # metadata: the mark of the job that wrote the object
+SHA256 = "pairlift-sha256"  # metadata: digest of the bytes; a multipart upload lacks it, as it sends metadata first
+WRITE = "pairlift-write"  # metadata: a random number that identifies a write whose answer was lost
 TRIES = 5
-PAUSE = 0.1  # seconds before a write that met another one is tried again; doubled each time
+PAUSE = 0.1  # seconds before the first retry of a write that conflicted with another one; doubled each time
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +43,9 @@ class Conditional:
 
     Attributes:
         url: The object.
-        mark: The job that it is of.
-        expected: The ETag of the object that is replaced; None if there must be none.
-        token: Tells this write from every other one, also from one of the same bytes.
+        mark: The mark of the job that writes it.
+        expected: The ETag of the object that is replaced; None if no object may exist.
+        token: A random number that identifies this write, even among writes of the same bytes.
     """
 
     url: S3Url
@@ -57,25 +59,25 @@ class Conditional:
 
     @property
     def where(self) -> dict[str, str]:
-        """The object, as requests name it."""
+        """The request parameters that name the object."""
         return {"Bucket": self.url.bucket, "Key": self.url.key}
 
     @property
     def marks(self) -> dict[str, str]:
-        """The metadata of the object, without the checksum of its bytes."""
+        """The object's metadata, without the digest of its bytes."""
         return {JOB: self.mark, WRITE: self.token}
 
     @property
     def condition(self) -> dict[str, str]:
-        """The condition, as requests state it."""
+        """The request parameter that states the condition."""
         return {"IfNoneMatch": "*"} if self.expected is None else {"IfMatch": self.expected}
 
 
 def put(write: Conditional, data: bytes, sha256: str) -> str | None:
-    """Write an object in one request; return its ETag, or None if what is there is not what was expected.
+    """Write an object in one request; return its ETag, or None if the object does not have the expected version.
 
     Raises:
-        StorageError: It cannot be written.
+        StorageError: The object cannot be written.
     """
     marks = write.marks | {SHA256: sha256}
     where = write.where | write.condition
@@ -83,7 +85,7 @@ def put(write: Conditional, data: bytes, sha256: str) -> str | None:
 
 
 def settle(write: Conditional, request: Callable[[], dict[str, Any]]) -> str | None:
-    """Make a conditional request until it is answered with yes or no; return the object's ETag, or None."""
+    """Repeat a conditional request until it succeeds or is refused; return the object's ETag, or None if refused."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     for attempt in range(TRIES):
@@ -97,16 +99,16 @@ def settle(write: Conditional, request: Callable[[], dict[str, Any]]) -> str | N
                 raise StorageError(_name_what_is_lacking(write, code or str(status_of(error)))) from error
             if code not in IN_FLIGHT or attempt == TRIES - 1:
                 raise StorageError(f"{write.url}: {explain(error)}") from error
-        time.sleep(PAUSE * 2**attempt)  # another writer is at it, and one of the two will have won
+        time.sleep(PAUSE * 2**attempt)  # another process is writing the object; after the pause one of the two has won
     raise AssertionError
 
 
 def _recognize(write: Conditional, lost: bool) -> str | None:
-    """Return the ETag of the object if it is this write's: it was written, the answer went astray, and a retry was refused.
+    """Return the object's ETag if this write wrote it: its answer was lost, and then its retry was refused.
 
     Args:
-        write: The write, which was refused.
-        lost: Whether it was because its upload is not there, and not because of the condition.
+        write: The write that was refused.
+        lost: Whether it was refused because its upload no longer exists; otherwise because of the condition.
     """
     head = ask("head_object", write.url)
     if head is not None and read_marks(head).get(WRITE) == write.token:
@@ -117,14 +119,14 @@ def _recognize(write: Conditional, lost: bool) -> str | None:
 
 
 def is_version(one: str | None, other: str | None) -> bool:
-    """Whether two ETags are the same, whether or not they are quoted; None is no object."""
+    """Whether two ETags are the same, with or without quotes; None stands for no object."""
     return (one and one.strip('"')) == (other and other.strip('"'))
 
 
 def _lacks_conditions(error: Exception) -> bool:
-    """Whether a conditional write was refused because the store has no such thing."""
+    """Whether a conditional write failed because the store does not support conditional writes."""
     said = answer_of(error)
-    header = str(said.get("Header", "")).lower()  # S3 names the header that it does not know
+    header = str(said.get("Header", "")).lower()  # S3 names the header that it does not support
     if status_of(error) == 501 or code_of(error) == "NotImplemented":
         return header in ("", "if-match", "if-none-match")
     message = str(said.get("Message", "")).lower()
@@ -136,5 +138,6 @@ def _name_what_is_lacking(write: Conditional, code: str) -> str:
     header = "If-None-Match" if write.expected is None else "If-Match"
     return (
         f"{write.url}: the store answers {code} to a conditional write ({header}), which pairlift needs so that two "
-        "processes cannot overwrite each other; use a store that has it (docs/stores.md), or write to a local file and copy it"
+        "processes cannot overwrite each other; use a store that supports it (docs/stores.md), or write to a local "
+        "file and copy it"
     )

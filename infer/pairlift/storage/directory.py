@@ -1,4 +1,7 @@
-"""A directory as a store. A file is written under another name first, and gets its own by a hard link, which never replaces one."""
+"""A store in a directory. A file is first written under a temporary name, and then hard-linked to its final name.
+
+A hard link never replaces an existing file.
+"""
 
 from __future__ import annotations
 
@@ -19,32 +22,32 @@ NO_HARD_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno
 
 
 class DirectoryStore:
-    """Files in a directory, which is made when it is first written to.
+    """Files in a directory, which is created at the first write.
 
-    To replace a file, a process locks the file that it replaces: so one that is gone, or has just been replaced, is never
-    replaced again.
+    To replace a file, a process locks the file that it replaces. So a process never replaces a version that another
+    process has already removed or replaced.
     """
 
     def __init__(self, root: str, scratch: str = "", files: Files | None = None) -> None:
-        """Take a directory.
+        """Use a directory as a store.
 
         Args:
-            root: Its name, with a slash at its end; empty for the one that the process works in.
-            scratch: The folder below it where files are written before they get their names, in a folder for each mark.
-            files: What its operations are; those of the operating system by default.
+            root: The directory's name, with a slash at its end; empty for the working directory.
+            scratch: The folder below it for temporary files, with a folder for each mark.
+            files: The operations on the directory; those of the operating system by default.
         """
         self.root = root
         self._scratch = scratch
         self.files: Files = files or RealFiles(root)
 
     def create(self, name: str, data: bytes, mark: str) -> Stored | None:
-        """As `Store.create`."""
+        """See `Store.create`."""
         return self.swap(name, lambda file: file.write(data), mark, None)
 
     def swap(
         self, name: str, write: Write, mark: str, expected: str | None, ready: Ready | None = None
     ) -> Stored | None:
-        """As `Store.swap`."""
+        """See `Store.swap`."""
         partial = f"{self._scratch}{mark}/{uuid4().hex}{PARTIAL}"
         stored = self.files.write(partial, write)
         try:
@@ -53,19 +56,19 @@ class DirectoryStore:
             done = self._give_name(partial, name) if expected is None else self._replace(partial, name, expected)
         except FileNotFoundError:
             raise DestinationError(
-                f"{self.root}{self._scratch}: was removed while a process was at work there; run the same command again"
+                f"{self.root}{self._scratch}: was removed while this process was using it; run the same command again"
             ) from None
         finally:
             with contextlib.suppress(FileNotFoundError):
                 self.files.unlink(partial)
         if done:
             return stored
-        with contextlib.suppress(OSError):  # a job that did not come to begin leaves no folder
+        with contextlib.suppress(OSError):  # remove the folder of a job that has not begun
             self.files.rmdir(f"{self._scratch}{mark}")
         return None
 
     def stat(self, name: str) -> Found | None:
-        """As `Store.stat`."""
+        """See `Store.stat`."""
         try:
             size, version = self.files.version(name)
         except FileNotFoundError:
@@ -73,7 +76,7 @@ class DirectoryStore:
         return Found(size=size, version=version)
 
     def look(self, name: str) -> Found | None:
-        """As `Store.look`."""
+        """See `Store.look`."""
         try:
             size, version = self.files.version(name)
             return Found(size=size, version=version, sha256=self.files.digest(name))
@@ -81,43 +84,43 @@ class DirectoryStore:
             return None
 
     def read(self, name: str) -> bytes | None:
-        """As `Store.read`."""
+        """See `Store.read`."""
         try:
             return self.files.read(name)
         except FileNotFoundError:
             return None
 
     def read_all(self, names: Iterable[str]) -> dict[str, bytes]:
-        """As `Store.read_all`."""
+        """See `Store.read_all`."""
         return {name: data for name in names if (data := self.read(name)) is not None}
 
     def names(self, prefix: str) -> list[str]:
-        """As `Store.names`."""
+        """See `Store.names`."""
         return sorted(name for name in self.files.walk(prefix[: prefix.rfind("/") + 1]) if name.startswith(prefix))
 
     def find(self, prefix: str = "") -> dict[str, Found]:
-        """As `Store.find`."""
+        """See `Store.find`."""
         return {name: there for name in self.names(prefix) if (there := self.stat(name)) is not None}
 
     def find_altered(self, expected: Mapping[str, Stored]) -> list[str]:
-        """As `Store.find_altered`; each file is read."""
+        """See `Store.find_altered`. Reads each file."""
         return [name for name, stored in expected.items() if self._is_altered(name, stored)]
 
     def remove(self, names: Iterable[str]) -> None:
-        """As `Store.remove`."""
+        """See `Store.remove`."""
         folders = set()
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 self.files.unlink(name)
             folders |= {name[:i] for i in range(len(name)) if name[i] == "/"}
         for folder in sorted(folders, reverse=True):
-            with contextlib.suppress(OSError):  # there is something else in it
+            with contextlib.suppress(OSError):  # the folder is not empty
                 self.files.rmdir(folder)
         if self._scratch and any(folder.startswith(self._scratch.rstrip("/")) for folder in folders):
             self.files.prune(self._scratch)
 
     def tidy(self, names: Iterable[str]) -> None:
-        """Remove empty folders of dead processes; what they were writing lies in the job's folder, and goes with it."""
+        """Remove the empty folders of dead processes. Their unfinished files are removed with the job's folder."""
         if self._scratch:
             self.files.prune(self._scratch)
 
@@ -125,7 +128,7 @@ class DirectoryStore:
         """Do nothing: a hard link never replaces a file."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Go to another process by the directory's absolute name."""
+        """Pickle by the directory's absolute name."""
         return DirectoryStore, (f"{Path(self.root or '.').absolute()}/", self._scratch)
 
     def _is_altered(self, name: str, expected: Stored) -> bool:
@@ -138,7 +141,7 @@ class DirectoryStore:
         try:
             self.files.link(partial, name)
         except FileExistsError:
-            if not self._is_same(partial, name):  # on a network the answer to a link that was made may get lost
+            if not self._is_same(partial, name):  # on a network, the answer to a successful link may get lost
                 return False
         except OSError as error:
             if error.errno not in NO_HARD_LINKS:

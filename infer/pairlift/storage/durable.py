@@ -1,4 +1,4 @@
-"""What is on the disk by the time that a call returns: a file, a name, a file in the place of another."""
+"""Durable operations: when a call returns, its file or name is on the disk."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pairlift.storage.files import sync_descriptor
 
 
 def sync(path: Path) -> None:
-    """Have a file on the disk, or, where the file system can do that, the names in a directory.
+    """Make a file durable, or the names in a directory, where the file system supports that.
 
     Raises:
-        OSError: It cannot be opened, or the disk fails.
+        OSError: The file cannot be opened, or the disk fails.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -28,22 +28,22 @@ def sync(path: Path) -> None:
 
 
 def rename(made: Path, path: Path) -> None:
-    """Give a file or directory another name in its directory, in the place of a file or empty directory that has it.
+    """Rename a file or directory durably within its directory, replacing a file or an empty directory of the new name.
 
     Raises:
-        OSError: It cannot be renamed, or the disk fails.
+        OSError: The file cannot be renamed, or the disk fails.
     """
     made.rename(path)
     sync(path.parent)
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file of a directory that is ours alone, in the place of one that may be there.
+    """Write or replace a file durably and atomically, in a directory that no other process writes to.
 
-    It is `.NAME.partial` until it is whole; one that a killed process left is written over.
+    The file is named `.NAME.partial` until it is complete. A partial file that a killed process left is overwritten.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:

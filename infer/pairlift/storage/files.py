@@ -1,4 +1,4 @@
-"""Files below one directory, by operations that each happen whole or not at all; links are never followed."""
+"""Atomic operations on the files below one directory. Symbolic links are never followed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class Files(Protocol):
-    """What a directory can do. Names are relative to it; a missing file or folder is a `FileNotFoundError`."""
+    """The operations on a directory. Names are relative to it. A missing file or folder raises a `FileNotFoundError`."""
 
     def write(self, name: str, write: Write) -> Stored:
-        """Write a new file durably, in folders that are made if they are missing; its name need not be durable."""
+        """Write a new file, and create its missing folders. Its bytes are durable; its name need not be."""
         ...
 
     def link(self, source: str, name: str) -> None:
-        """Give a file a second name; a `FileExistsError` if that is taken."""
+        """Give a file a second name; a `FileExistsError` if the name exists."""
         ...
 
     def rename(self, source: str, name: str) -> None:
-        """Give a file another name, in the place of what has it."""
+        """Rename a file, replacing a file of the new name."""
         ...
 
     def unlink(self, name: str) -> None:
@@ -41,11 +41,11 @@ class Files(Protocol):
         ...
 
     def prune(self, folder: str) -> None:
-        """Remove the empty folders in a folder, and the folder itself if it is empty then."""
+        """Remove the empty folders in a folder, and then the folder itself if it is empty."""
         ...
 
     def sync(self, name: str) -> None:
-        """Make the names in the folder that a file is in durable."""
+        """Make the names in the folder of a file durable."""
         ...
 
     def read(self, name: str) -> bytes:
@@ -61,23 +61,24 @@ class Files(Protocol):
         ...
 
     def walk(self, folder: str) -> Iterator[str]:
-        """Yield the names of all files in a folder and its folders; what goes meanwhile is left out."""
+        """Yield the names of all files in a folder and its folders; skip what is removed meanwhile."""
         ...
 
     def locked(self, name: str) -> contextlib.AbstractContextManager[Callable[[], bool] | None]:
-        """Hold the lock of a file that is there, and yield what says whether the name is still that file's.
+        """Hold the lock of an existing file, and yield a function that says whether the name still refers to that file.
 
-        It yields None if another process holds the lock. A `FileNotFoundError` if the name is another file's already.
+        It yields None if another process holds the lock. It raises a `FileNotFoundError` if the name already refers to
+        another file.
         """
         ...
 
     def check_owner(self, folder: str) -> None:
-        """Refuse a folder that another user has made where everybody may make one; a `DestinationError`."""
+        """Raise a `DestinationError` if another user has made the folder in a directory that everybody may write to."""
         ...
 
 
 def sync_descriptor(folder: int) -> None:
-    """Make the names in an open folder durable, where the file system can do that."""
+    """Make the names in an open folder durable, where the file system supports that."""
     try:
         os.fsync(folder)
     except OSError as error:
@@ -86,7 +87,7 @@ def sync_descriptor(folder: int) -> None:
 
 
 def describe(found: os.stat_result) -> tuple[int, str]:
-    """Return the size and the version of a file; the version has nothing in it that another machine would see otherwise."""
+    """Return the size and the version of a file. All machines that share the file system see the same version."""
     return found.st_size, f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
 
 
@@ -111,7 +112,7 @@ def take_lock(descriptor: int, name: str) -> bool:
 
 
 def has_name(path: Path, descriptor: int) -> bool:
-    """Return whether an open file or directory is the one that has a name, which may be another's or nobody's by now."""
+    """Return whether a name still refers to an open file or directory."""
     try:
         return os.path.samestat(path.lstat(), os.fstat(descriptor))
     except FileNotFoundError:

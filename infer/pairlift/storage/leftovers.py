@@ -1,8 +1,8 @@
-"""What is made aside before it takes its name, and what is left of it where the process that made it was killed.
+"""Temporary files and directories beside the final one, and the removal of those that killed processes left.
 
-It stands beside the name that it will take: `.NAME.xxxxxxxx.partial`, or `.NAME.xxxxxxxx.old` for a directory that gives its
-place to a new one and is whole. The process that made it holds it by flock as long as it lives, so what can be locked is
-nobody's. Where a file system has no flock, nothing can be locked and nothing is taken for a leftover.
+A temporary file or directory is named `.NAME.xxxxxxxx.partial`. A complete directory that is being replaced is named
+`.NAME.xxxxxxxx.old` meanwhile. The process that made it holds its lock (flock) until it ends. So if another process can
+take the lock, the maker is dead, and the file is a leftover. Without flock, nothing counts as a leftover.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from pairlift.storage.files import has_name, take_lock
 
 PARTIAL = ".partial"
 OLD = ".old"
-NO_LOCK = (OSError, StorageError)  # there is no flock here
+NO_LOCK = (OSError, StorageError)  # raised where the file system has no flock
 _TRIES = 100
 
 
 @contextlib.contextmanager
 def held_directory(path: Path, suffix: str = PARTIAL) -> Iterator[Path]:
-    """Yield a new directory beside `path`, held while the block runs.
+    """Yield a new directory beside `path`, locked while the block runs.
 
-    When that ends, a partial one that has its name still is removed; an old one is removed if `path` is there, and is `path`
-    again if not.
+    When the block ends, a partial directory is removed unless it was renamed. An old directory is removed if `path`
+    holds something, and otherwise renamed back to `path`.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The directory cannot be made.
     """
     with _held(path, suffix, directory=True) as made:
         yield made
@@ -42,14 +42,14 @@ def held_directory(path: Path, suffix: str = PARTIAL) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def held_file(path: Path) -> Iterator[Path]:
-    """Yield a new file beside `path`; as `held_directory`."""
+    """Yield a new file beside `path`, locked while the block runs; otherwise like `held_directory`."""
     with _held(path, PARTIAL, directory=False) as made:
         yield made
 
 
 @contextlib.contextmanager
 def held_place(path: Path) -> Iterator[None]:
-    """Hold a directory that is there, if that can be done."""
+    """Lock an existing directory while the block runs, if the file system supports that."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with contextlib.suppress(*NO_LOCK):
@@ -60,11 +60,12 @@ def held_place(path: Path) -> Iterator[None]:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what killed processes left beside `path`; a directory that was to be replaced by another gets its name back.
+    """Remove what killed processes left beside `path`.
 
-    What cannot be removed is left for another time.
+    If a process was killed while it replaced the directory `path`, the old directory gets its name back. What cannot be
+    removed stays until the next call.
     """
-    names = re.compile(re.escape(f".{path.name}.") + r"[a-z0-9_]{8}\.(partial|old)")  # as tempfile makes them
+    names = re.compile(re.escape(f".{path.name}.") + r"[a-z0-9_]{8}\.(partial|old)")  # the names that tempfile makes
     with contextlib.suppress(OSError):
         for entry in sorted(os.listdir(path.parent)):  # noqa: PTH208 (iterdir would fail in the middle)
             if names.fullmatch(entry):
@@ -94,7 +95,7 @@ def _make_held(path: Path, suffix: str, directory: bool) -> tuple[Path, int]:
             opened, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
             os.close(opened)
             made = Path(name)
-        with contextlib.suppress(FileNotFoundError):  # between its making and its lock another took it for a leftover
+        with contextlib.suppress(FileNotFoundError):  # another process took it for a leftover before it was locked
             descriptor = os.open(made, _open_flags(directory))
             try:
                 held = take_lock(descriptor, str(made))
@@ -103,12 +104,12 @@ def _make_held(path: Path, suffix: str, directory: bool) -> tuple[Path, int]:
             if held and has_name(made, descriptor):
                 return made, descriptor
             os.close(descriptor)
-    raise BlockingIOError(f"{path}: what is made for it is taken away each time")
+    raise BlockingIOError(f"{path}: another process keeps removing the temporary file or directory beside it")
 
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[bool]:
-    """Yield whether a file or directory is ours and no living process holds it; it is held while the block runs."""
+    """Lock a file or directory for the block; yield whether it belongs to this user and no living process holds it."""
     found = path.lstat()
     directory = stat.S_ISDIR(found.st_mode)
     if found.st_uid != os.geteuid() or not (directory or (stat.S_ISREG(found.st_mode) and path.suffix == PARTIAL)):
@@ -123,11 +124,11 @@ def _lock(path: Path) -> Iterator[bool]:
 
 
 def _open_flags(directory: bool) -> int:
-    return os.O_RDONLY | os.O_DIRECTORY if directory else os.O_RDWR  # NFS locks only what may be written
+    return os.O_RDONLY | os.O_DIRECTORY if directory else os.O_RDWR  # NFS locks only files that are open for writing
 
 
 def _remove(made: Path, path: Path) -> None:
-    """Remove what was made for `path`, or, if it is what `path` was and `path` is missing or empty, give it its name back."""
+    """Remove what was made for `path`; rename an old directory back to `path` if `path` is missing or empty."""
     with contextlib.suppress(FileNotFoundError):
         if not made.is_dir():
             made.unlink()
@@ -135,7 +136,7 @@ def _remove(made: Path, path: Path) -> None:
         if made.suffix == OLD:
             if any(made.iterdir()) and _give_back(made, path):
                 return
-            made = made.rename(made.with_suffix(PARTIAL))  # what has the other name is whole
+            made = made.rename(made.with_suffix(PARTIAL))  # only a complete directory may be named `.old`
         shutil.rmtree(made, ignore_errors=True)
 
 
@@ -143,7 +144,7 @@ def _give_back(old: Path, path: Path) -> bool:
     try:
         old.rename(path)
     except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # something else has the name
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # something else has taken the name
             return False
         raise
     return True

@@ -1,4 +1,4 @@
-"""Objects read as files: ranges, pinned to the ETag, each asked for again from where it broke off."""
+"""Objects read as files, in ranges. Each request requires the same ETag, and a range that breaks off is resumed."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from pairlift.storage.s3 import ABSENT, ATTEMPTS, TAKEN, client, code_of, explai
 from pairlift.storage.stamp import Stamp
 from pairlift.storage.url import S3Url, parse_url
 
-BLOCK = 8 << 20  # bytes asked for at once: a request costs some 20 ms and a fraction of a cent, whatever its size
+BLOCK = 8 << 20  # bytes per request: a request costs some 20 ms and a fraction of a cent, whatever its size
 BUFFER = 1 << 20
-PAUSE = 0.1  # seconds before a range is asked for again; doubled each time
+PAUSE = 0.1  # seconds before the first retry of a range; doubled each time
 
 
 def open_object(name: str) -> BinaryIO:
-    """Open an object for reading; it stays the one it was when it was opened, or reading it fails.
+    """Open an object for reading. If the object is replaced later, reading it fails.
 
     Raises:
         UsageError: The name is not `s3://bucket/key`.
-        InputError: It is not there, or cannot be read.
+        InputError: The object does not exist, or cannot be read.
     """
     return cast("BinaryIO", io.BufferedReader(ObjectFile(parse_url(name)), BUFFER))
 
 
 class ObjectFile(io.RawIOBase):
-    """An object as a file that can be read from anywhere.
+    """A seekable file that reads an object.
 
     Attributes:
-        stamp: What the object was known by when it was opened.
+        stamp: The object's stamp when it was opened.
     """
 
     def __init__(self, url: S3Url) -> None:
@@ -51,29 +51,29 @@ class ObjectFile(io.RawIOBase):
         self._block, self._begin = b"", 0
 
     def readable(self) -> bool:
-        """Return that it is."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Return that it is."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Return the place of the next byte."""
+        """Return the position of the next byte."""
         return self._place
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place."""
+        """Move to a position."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self.stamp.size}[whence]
         self._place = max(0, base + offset)
         return self._place
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer, and return how many bytes came.
+        """Fill a buffer, and return the number of bytes read.
 
         Raises:
-            InputError: The object is not the one that was opened.
-            OSError: It could not be had, in as many tries as are made.
+            InputError: The object has changed since it was opened.
+            OSError: The range could not be read in ATTEMPTS tries.
         """
         if self._place >= self.stamp.size:
             return 0
@@ -98,7 +98,7 @@ class ObjectFile(io.RawIOBase):
                     raise InputError(
                         f"{self._url}: changed while it was read; run again when it is complete"
                     ) from error
-                # botocore has tried again by itself what was refused; what broke off on the way is ours.
+                # botocore has already retried refused requests. Only a transfer that broke off is resumed here.
                 attempt = 0 if len(parts) > before else attempt + 1
                 if attempt >= ATTEMPTS or (code_of(error) and len(parts) == before):
                     raise OSError(5, f"{self._url}: {explain(error)}") from error

@@ -1,4 +1,4 @@
-"""What a name stands for, opened: a file, an object or standard input to read, or the store of a root."""
+"""Open what a name refers to: a file, an object or standard input to read, or the store of a root."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def open_input(path: str) -> BinaryIO:
     """Open a file, an object (`s3://bucket/key`), or standard input for `-`.
 
     Raises:
-        InputError: It is not there, or cannot be read.
-        UsageError: The extra that an object takes is not installed.
+        InputError: It does not exist, or cannot be read.
+        UsageError: The extra that objects need is not installed.
     """
     if path == STREAM:
         return sys.stdin.buffer
@@ -36,11 +36,11 @@ def open_input(path: str) -> BinaryIO:
 
 
 def open_store(root: str, scratch: str = "") -> Store:
-    """Return the store of a root that ends in `/`.
+    """Return the store of a root that ends with `/`.
 
     Args:
         root: A directory, or `s3://bucket/prefix/`, which may be a whole bucket.
-        scratch: The folder of a directory below which files are written before they get their names; ends in `/`.
+        scratch: The folder below a directory for temporary files; ends with `/`.
     """
     if is_remote(root):
         from pairlift.storage.bucket import BucketStore

@@ -1,4 +1,4 @@
-"""The files of a directory, by the operating system."""
+"""Operations on the files of a directory, by system calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class RealFiles:
-    """Files of a directory, which is opened once: what replaces it later is another directory."""
+    """Files of a directory, which is opened once: a directory that replaces it later is not used."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -30,7 +30,7 @@ class RealFiles:
             os.close(self._descriptor)
 
     def write(self, name: str, write: Write) -> Stored:
-        """As `Files.write`."""
+        """See `Files.write`."""
         with self._folder(name, make=True) as (folder, last):
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             try:
@@ -53,47 +53,47 @@ class RealFiles:
                 raise
 
     def link(self, source: str, name: str) -> None:
-        """As `Files.link`."""
+        """See `Files.link`."""
         with self._folder(source) as (before, last), self._folder(name, make=True) as (after, new):
             os.link(last, new, src_dir_fd=before, dst_dir_fd=after, follow_symlinks=False)
 
     def rename(self, source: str, name: str) -> None:
-        """As `Files.rename`."""
+        """See `Files.rename`."""
         with self._folder(source) as (before, last), self._folder(name, make=True) as (after, new):
             os.rename(last, new, src_dir_fd=before, dst_dir_fd=after)
 
     def unlink(self, name: str) -> None:
-        """As `Files.unlink`."""
+        """See `Files.unlink`."""
         with self._folder(name) as (folder, last):
             os.unlink(last, dir_fd=folder)
 
     def rmdir(self, name: str) -> None:
-        """As `Files.rmdir`."""
+        """See `Files.rmdir`."""
         with self._folder(name) as (folder, last):
             os.rmdir(last, dir_fd=folder)
 
     def sync(self, name: str) -> None:
-        """As `Files.sync`."""
+        """See `Files.sync`."""
         with self._folder(name) as (folder, _):
             sync_descriptor(folder)
 
     def read(self, name: str) -> bytes:
-        """As `Files.read`."""
+        """See `Files.read`."""
         with self.open(name) as file:
             return file.read()
 
     def digest(self, name: str) -> str:
-        """As `Files.digest`."""
+        """See `Files.digest`."""
         with self.open(name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def version(self, name: str) -> tuple[int, str]:
-        """As `Files.version`."""
+        """See `Files.version`."""
         with self._folder(name) as (folder, last):
             return describe(os.stat(last, dir_fd=folder, follow_symlinks=False))
 
     def walk(self, folder: str) -> Iterator[str]:
-        """As `Files.walk`."""
+        """See `Files.walk`."""
         try:
             with self._folder(f"{folder}x") as (descriptor, _), os.scandir(descriptor) as entries:
                 found = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
@@ -106,7 +106,7 @@ class RealFiles:
                 yield folder + name
 
     def prune(self, folder: str) -> None:
-        """As `Files.prune`."""
+        """See `Files.prune`."""
         try:
             with self._folder(f"{folder}x") as (descriptor, _), os.scandir(descriptor) as entries:
                 folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -114,12 +114,12 @@ class RealFiles:
             return
         for name in folders:
             self.prune(f"{folder}{name}/")
-        with contextlib.suppress(OSError):  # there is something in it
+        with contextlib.suppress(OSError):  # the folder is not empty
             self.rmdir(folder.rstrip("/"))
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[Callable[[], bool] | None]:
-        """As `Files.locked`."""
+        """See `Files.locked`."""
         with self._folder(name) as (folder, last):
             descriptor = self._open_plain(folder, last, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, name)
         try:
@@ -157,10 +157,10 @@ class RealFiles:
             raise DestinationError(f"{self._root}{name}: is a link; remove it, or choose another output") from None
 
     def check_owner(self, folder: str) -> None:
-        """As `Files.check_owner`.
+        """See `Files.check_owner`.
 
-        The owner is compared with the owner of a file that we make there: on network file systems and in containers that need
-        not be the user whom this process runs as.
+        This compares the folder's owner with the owner of a file that it creates there. On network file systems and in
+        containers, that owner need not be the user that this process runs as.
         """
         try:
             with self._folder(f"{folder}x") as (descriptor, _):
@@ -184,7 +184,7 @@ class RealFiles:
 
     @contextlib.contextmanager
     def _folder(self, name: str, make: bool = False) -> Iterator[tuple[int, str]]:
-        """Yield the open folder that a name is in, and the last part of the name."""
+        """Yield a descriptor of the folder that a name is in, and the last part of the name."""
         *folders, last = name.split("/")
         current, below = self._open_root(make), ""
         opened: list[int] = []

@@ -1,6 +1,7 @@
-"""The client of S3, and its errors in words.
+"""The S3 client, and messages for its errors.
 
-Endpoint, region and credentials are found as every AWS tool finds them: environment, configuration files, instance.
+The client finds endpoint, region and credentials as every AWS tool does: in the environment, in configuration files, or
+from the instance.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from typing import Any
 from pairlift.errors import PairliftError, StorageError, UsageError, missing_extra
 from pairlift.storage.url import S3Url
 
-# Five tries after the first, each waiting longer: a bucket that throttles is waited for some seconds, not for ever.
+# Five retries, with growing pauses: a throttling bucket delays a request by some seconds, not for ever.
 ATTEMPTS = 6
-CONNECTIONS = 16  # kept open: as many threads read a job's parts; boto3 warns of each one more
+CONNECTIONS = 16  # the pool's size; as many threads read a job's parts, since boto3 warns about each further connection
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
 ABSENT = ("NoSuchKey", "404", "NotFound")
 TAKEN = ("PreconditionFailed", "412")
 LOST_UPLOAD = ("NoSuchUpload",)
 IN_FLIGHT = ("ConditionalRequestConflict", "409", "OperationAborted")
-# Errors that pass by themselves although their status, 400 mostly, does not say so.
+# Temporary errors whose status, mostly 400, does not say so.
 PASSING = (
     "RequestTimeout",
     "RequestTimeoutException",
@@ -53,7 +54,7 @@ _making = threading.Lock()
 
 
 def client() -> Any:
-    """Return the S3 client, the same one for every thread.
+    """Return the S3 client, which all threads share.
 
     Raises:
         UsageError: The extra is not installed, or the configuration names no region.
@@ -85,24 +86,24 @@ def _client() -> Any:
 
 
 def answer_of(error: Exception) -> dict[str, Any]:
-    """Return what S3 said of an error: `Code` and `Message` mostly; empty when it gave no answer."""
+    """Return the details of an error in S3's answer: mostly `Code` and `Message`; empty if S3 gave no answer."""
     response = getattr(error, "response", None)
     return dict(response.get("Error", {})) if isinstance(response, dict) else {}
 
 
 def code_of(error: Exception) -> str:
-    """Return the code that S3 gave, or nothing when it gave no answer."""
+    """Return S3's error code, or an empty string if S3 gave no answer."""
     return str(answer_of(error).get("Code", ""))
 
 
 def status_of(error: Exception) -> int:
-    """Return the HTTP status of S3's answer, or 0 when it gave none."""
+    """Return the HTTP status of S3's answer, or 0 if S3 gave none."""
     response = getattr(error, "response", None)
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) if isinstance(response, dict) else 0
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether the same request may succeed another time, with nothing else changed."""
+    """Whether an error is temporary: the same request may succeed later."""
     from botocore.exceptions import ConnectionError as NoConnectionError
     from botocore.exceptions import HTTPClientError, IncompleteReadError, SSLError
 
@@ -114,7 +115,7 @@ def is_passing(error: Exception) -> bool:
 
 
 def explain(error: Exception) -> str:
-    """Return what is wrong, and what to do."""
+    """Return a message that says what is wrong and what to do."""
     code = code_of(error)
     if code in ADVICE:
         return ADVICE[code]
@@ -124,13 +125,13 @@ def explain(error: Exception) -> str:
     if is_passing(error):
         return f"{text}; try again later: run the same command again"
     if code or status_of(error):
-        return f"{text}; this would be refused again: docs/stores.md says what a store must be able to do"
+        return f"{text}; a retry would be refused again: docs/stores.md lists what a store must support"
     return f"{text}; fix the AWS configuration"
 
 
 @contextlib.contextmanager
 def s3_errors(url: object, kind: type[PairliftError] = StorageError) -> Iterator[None]:
-    """Turn an error of S3 or of the way there into one of ours that names the object."""
+    """Turn an error of S3 or of the connection into a `PairliftError` that names the object."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -140,10 +141,10 @@ def s3_errors(url: object, kind: type[PairliftError] = StorageError) -> Iterator
 
 
 def ask(request: str, url: S3Url) -> dict[str, Any] | None:
-    """Return S3's answer to a request for an object, `head_object` or `get_object`; None if there is no such object.
+    """Return S3's answer to a request for an object, `head_object` or `get_object`; None if the object does not exist.
 
     Raises:
-        StorageError: It cannot be had.
+        StorageError: The request failed otherwise.
     """
     from botocore.exceptions import ClientError
 
@@ -158,5 +159,5 @@ def ask(request: str, url: S3Url) -> dict[str, Any] | None:
 
 
 def read_marks(answer: dict[str, Any]) -> dict[str, str]:
-    """Return an object's metadata; some servers write the names of an answer's headers with capitals."""
+    """Return an object's metadata, with lower-case names: some servers capitalize the names of headers."""
     return {name.lower(): value for name, value in answer.get("Metadata", {}).items()}

@@ -1,4 +1,4 @@
-"""Staging: a directory or a file appears whole under its name, or not at all."""
+"""Staging: create a directory or a file atomically, so that it appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def check_destination(path: Path, marker: str, force: bool) -> None:
-    """Refuse a destination that exists, before any work is done for it; what killed processes left beside it goes.
+    """Refuse a destination that exists, before any work is done for it; remove what killed processes left beside it.
 
     Args:
         path: The directory to be made.
-        marker: The file that shows an existing directory to be one of ours.
-        force: Whether one of ours may be replaced.
+        marker: The file by which pairlift recognizes a directory that it made.
+        force: Whether a directory that pairlift made may be replaced.
 
     Raises:
-        DestinationError: It exists and may not be replaced.
-        UsageError: It cannot be made where it was asked for.
-        StorageError: It cannot be looked at.
+        DestinationError: The directory exists and may not be replaced.
+        UsageError: The parent directory does not exist, or the name is too long.
+        StorageError: The destination cannot be inspected.
     """
     with storage_errors(path):
         _check_place(path)
@@ -40,7 +40,7 @@ def check_destination(path: Path, marker: str, force: bool) -> None:
             return
         if not (path / marker).is_file():
             raise DestinationError(
-                f"{path}: exists and holds no {marker}, so it is not ours to replace; choose another name"
+                f"{path}: exists and holds no {marker}, so pairlift does not replace it; choose another name"
             )
         if not force:
             raise DestinationError(f"{path}: exists; choose another name, or add --force to replace it")
@@ -48,12 +48,12 @@ def check_destination(path: Path, marker: str, force: bool) -> None:
 
 @contextlib.contextmanager
 def staged_directory(path: Path, marker: str, force: bool = False) -> Iterator[Path]:
-    """Yield a sibling directory that takes the name `path` when the block ends well, and is removed when not.
+    """Yield a temporary directory beside `path`; it is renamed to `path` if the block succeeds, and removed otherwise.
 
-    A process that is killed leaves the sibling, and the next one to stage `path` removes it.
+    A process that is killed leaves the temporary directory. The next process that stages `path` removes it.
 
     Raises:
-        DestinationError, UsageError: As `check_destination`.
+        DestinationError, UsageError: See `check_destination`.
         StorageError: The directory cannot be written.
     """
     check_destination(path, marker, force)
@@ -69,20 +69,20 @@ def _take_name(stage: Path, path: Path) -> None:
     if path.exists() and any(path.iterdir()):
         with held_directory(path, OLD) as old, held_place(path):
             path.rename(old)
-            rename(stage, path)  # durably, before the old one goes
+            rename(stage, path)  # durably, before the old one is removed
     else:
         rename(stage, path)
 
 
 def check_new_file(path: Path, force: bool) -> None:
-    """Refuse a file that exists, before any work is done for it; `force` lets a plain file be replaced.
+    """Refuse a file that exists, before any work is done for it; with `force`, a plain file may be replaced.
 
-    What killed processes left beside it goes.
+    Also remove what killed processes left beside it.
 
     Raises:
-        DestinationError: It exists and may not be replaced.
-        UsageError: It cannot be made where it was asked for.
-        StorageError: It cannot be looked at.
+        DestinationError: The file exists and may not be replaced.
+        UsageError: The parent directory does not exist, or the name is too long.
+        StorageError: The file cannot be inspected.
     """
     with storage_errors(path):
         _check_place(path)
@@ -102,12 +102,12 @@ def _check_place(path: Path) -> None:
 
 @contextlib.contextmanager
 def staged_file(path: Path, force: bool = False) -> Iterator[Path]:
-    """Yield a sibling file that takes the name `path` when the block ends well, and is removed when not.
+    """Yield a temporary file beside `path`; it is renamed to `path` if the block succeeds, and removed otherwise.
 
-    It is to be written where it is, and not replaced by another: its lock says that somebody is at work on it.
+    The block must write this file in place, and not replace it by another one. The file's lock shows that it is in use.
 
     Raises:
-        DestinationError, UsageError: As `check_new_file`.
+        DestinationError, UsageError: See `check_new_file`.
         StorageError: The file cannot be written.
     """
     check_new_file(path, force)
@@ -128,14 +128,14 @@ def _sync_tree(root: Path) -> None:
 
 @contextlib.contextmanager
 def storage_errors(path: Path | str) -> Iterator[None]:
-    """Turn an `OSError` of the block into a `StorageError` that names the file, and one of its name into a `UsageError`."""
+    """Turn an `OSError` of the block into a `StorageError` that names the file; a name too long is a `UsageError`."""
     try:
         yield
     except BrokenPipeError as error:
-        raise Stopped(signal.SIGPIPE) from error  # who read standard output has enough
+        raise Stopped(signal.SIGPIPE) from error  # the reader of standard output has closed it
     except OSError as error:
         name, reason = error.filename or path, error.strerror or error
-        if error.errno == errno.ENAMETOOLONG:  # the name that was given: what is too long may be one made from it
+        if error.errno == errno.ENAMETOOLONG:  # name `path`: the name that is too long may be derived from it
             raise UsageError(f"{path}: the name is too long for this file system; choose a shorter one") from error
         if error.errno in _NO_ROOM:
             raise StorageError(

@@ -1,4 +1,4 @@
-"""Stamps: what a file or an object is known by, so that a change of it is noticed."""
+"""Stamps: size and modification time of a file, or size and ETag of an object, by which a change is detected."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import BinaryIO
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
-    """What a file is known by: another content has another stamp.
+    """Size and version of a file: if the content changes, the stamp changes.
 
     Attributes:
-        size: Bytes.
-        modified: Nanoseconds since 1970; 0 on S3, and for a stream.
-        etag: Of the object on S3; else nothing.
+        size: Size in bytes.
+        modified: Modification time in nanoseconds since 1970; 0 for an object and for a stream.
+        etag: The ETag of an object; an empty string for a file.
     """
 
     size: int = 0
@@ -25,14 +25,14 @@ class Stamp:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """One of a job's inputs, and what it was known by when the job began."""
+    """One of a job's inputs, with its stamp when the job began."""
 
     name: str
     stamp: Stamp
 
 
 def read_stamp(file: BinaryIO) -> Stamp:
-    """Return the stamp of an open file, or of an open object, to which it is pinned."""
+    """Return the stamp of an open file, or the one that an object had when it was opened."""
     stamp = getattr(getattr(file, "raw", None), "stamp", None)
     if isinstance(stamp, Stamp):
         return stamp
@@ -41,7 +41,7 @@ def read_stamp(file: BinaryIO) -> Stamp:
 
 
 def describe_change(was: Stamp, now: Stamp) -> str:
-    """Return in words how an input has changed."""
+    """Describe how an input has changed, for a message."""
     if was.etag or now.etag:
         return f"was {was.size} bytes with ETag {was.etag}, is {now.size} bytes with ETag {now.etag}"
     times = [datetime.datetime.fromtimestamp(stamp.modified / 1e9, datetime.UTC) for stamp in (was, now)]

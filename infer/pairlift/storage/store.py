@@ -1,7 +1,7 @@
-"""Stores: files under one root, each written whole and once; the root is a directory, or the prefix of objects' keys.
+"""Stores: files under one root, each written atomically. The root is a directory, or a prefix of the keys of objects.
 
-What several processes may do at once rests on two operations alone: `create` and `swap` succeed only if the file is still
-what the caller says that it is, so of several writers exactly one succeeds.
+Processes that work at the same time coordinate by two operations only, `create` and `swap`. Both succeed only if the
+file still has the state that the caller expects. So of several writers, exactly one succeeds.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ Write = Callable[[BinaryIO], object]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A file as it was written.
+    """Size, digest and version of a file when it was written.
 
     Attributes:
-        size: Bytes.
-        sha256: Of its bytes.
-        version: Of the object, which changes when it is written again (its ETag); nothing in a directory, where the bytes
-            themselves are looked at.
+        size: Size in bytes.
+        sha256: SHA-256 of its bytes.
+        version: The ETag of an object, which changes when the object is written again. An empty string in a directory,
+            where the bytes themselves are checked.
     """
 
     size: int
@@ -31,13 +31,14 @@ class Stored:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A file that is there.
+    """An existing file.
 
     Attributes:
-        size: Bytes.
-        version: Another content has another version: an object's ETag; a file's number, size and time.
-        mark: The mark that an object was written with, or an empty string; None where files have no marks, and in a listing.
-        sha256: Of its bytes; an empty string in a listing, and for an object that was not written by pairlift.
+        size: Size in bytes.
+        version: Changes with the content: an object's ETag, or a file's inode number, size and modification time.
+        mark: The mark in an object's metadata, or an empty string. None in a directory, where files have no marks, and
+            in a listing.
+        sha256: SHA-256 of its bytes. An empty string in a listing, and for an object that pairlift did not write.
     """
 
     size: int
@@ -50,67 +51,68 @@ Ready = Callable[[Stored], object]
 
 
 class Store(Protocol):
-    """Files under a root. Names may have folders in them. Errors of storage are `StorageError`s or `OSError`s."""
+    """Files under a root. Names may contain folders. Errors of storage are `StorageError`s or `OSError`s."""
 
     root: str
 
     def create(self, name: str, data: bytes, mark: str) -> Stored | None:
-        """Write a small file where there is none, durably; return None if there is one."""
+        """Write a small file durably if none exists; return None if one exists."""
         ...
 
     def swap(
         self, name: str, write: Write, mark: str, expected: str | None, ready: Ready | None = None
     ) -> Stored | None:
-        """Write a file of any size in the place of one version of it, durably.
+        """Write a file of any size durably if the file still has the expected version (compare and swap).
 
         Args:
             name: The file.
             write: Writes its bytes.
             mark: The mark of the job.
-            expected: The version that is replaced; None if there must be no file.
-            ready: Called with what was written before the file gets its name; an exception of it leaves all as it was.
+            expected: The version that is replaced; None if no file may exist.
+            ready: Called with what was written, before the file gets its name. If it raises an exception, nothing is
+                changed.
 
         Returns:
-            What was written, or None if there is another version by now (or one, where none was expected).
+            What was written, or None if the file no longer has the expected version.
         """
         ...
 
     def stat(self, name: str) -> Found | None:
-        """Return the size and version of a file, or None if it is not there."""
+        """Return the size and version of a file, or None if it does not exist."""
         ...
 
     def look(self, name: str) -> Found | None:
-        """Return all that is known of a file, or None if it is not there; in a directory its bytes are read for that."""
+        """Return size, version, mark and digest of a file, or None if it does not exist; a directory reads the file."""
         ...
 
     def read(self, name: str) -> bytes | None:
-        """Return a file's bytes, or None if it is not there."""
+        """Return a file's bytes, or None if it does not exist."""
         ...
 
     def read_all(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Return the bytes of those files that are there."""
+        """Return the bytes of those files that exist."""
         ...
 
     def names(self, prefix: str) -> list[str]:
-        """Return the names that begin so, in order."""
+        """Return the names that begin with a prefix, in order."""
         ...
 
     def find(self, prefix: str = "") -> dict[str, Found]:
-        """Return the files whose names begin so, in order of name."""
+        """Return the files whose names begin with a prefix, in order of name."""
         ...
 
     def find_altered(self, expected: Mapping[str, Stored]) -> list[str]:
-        """Return the names of those files that are gone, or not as they were written."""
+        """Return the names of those files that are missing or have changed since they were written."""
         ...
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files, and folders that become empty; a file that is not there counts as removed."""
+        """Remove files, and folders that become empty. Missing files are ignored."""
         ...
 
     def tidy(self, names: Iterable[str]) -> None:
-        """Abort unfinished writes of these files, those of other processes too."""
+        """Abort unfinished writes of these files, including those of other processes."""
         ...
 
     def probe(self, name: str, mark: str) -> None:
-        """See, by a file of that name, that what is there cannot be created again; a `StorageError` if the store lets it."""
+        """Check, with a file of that name, that `create` does not overwrite a file; a `StorageError` if it does."""
         ...

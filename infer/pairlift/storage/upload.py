@@ -1,4 +1,4 @@
-"""An object written as a file: in parts, and there only when it is complete."""
+"""Write an object like a file. It is uploaded in parts, and appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pairlift.storage.conditional import Conditional, put, settle
 from pairlift.storage.s3 import client, s3_errors
 from pairlift.storage.url import S3Url
 
-PART = 8 << 20  # bytes; S3 asks for 5 MiB at least, and counts to 10,000: the parts grow, so that 2 TB fit
+PART = 8 << 20  # bytes; S3 requires at least 5 MiB and allows 10,000 parts, so the parts grow until 2 TB fit
 GROW_AFTER = 1000  # parts of one size
 
 
 class Upload(io.RawIOBase):
-    """What is written becomes an object by `finish`; as a context it leaves nothing behind when that is not come to.
+    """A file for writing that `finish` turns into an object. As a context manager, it aborts an unfinished upload.
 
     Attributes:
-        size: Bytes so far.
+        size: Bytes written so far.
     """
 
     def __init__(self, terms: Conditional) -> None:
-        """Begin with nothing.
+        """Prepare a write; nothing is uploaded yet.
 
         Args:
-            terms: The object, its marks, and on what condition it is made.
+            terms: The object, its metadata, and the condition of the write.
         """
         self._terms = terms
         self._client = client()
@@ -40,15 +40,15 @@ class Upload(io.RawIOBase):
         self.abort()
 
     def writable(self) -> bool:
-        """Return that it is."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Return how many bytes have been written."""
+        """Return the number of bytes written so far."""
         return self.size
 
     def write(self, data: Any) -> int:
-        """Take bytes.
+        """Buffer bytes, and upload each part that is full.
 
         Raises:
             StorageError: A part cannot be written.
@@ -63,14 +63,14 @@ class Upload(io.RawIOBase):
 
     @property
     def sha256(self) -> str:
-        """Of what has been written."""
+        """SHA-256 of the bytes written so far."""
         return self._digest.hexdigest()
 
     def finish(self) -> str | None:
-        """Give the object its name; return its ETag, or None if what is there is not what was expected.
+        """Create the object; return its ETag, or None if the existing object does not have the expected version.
 
         Raises:
-            StorageError: It cannot be.
+            StorageError: The object cannot be written.
         """
         if self._id is None:
             return put(self._terms, bytes(self._buffer), self.sha256)
@@ -82,7 +82,7 @@ class Upload(io.RawIOBase):
         return version
 
     def abort(self) -> None:
-        """Have S3 forget the parts."""
+        """Abort the multipart upload, if it has begun."""
         if self._id is not None:
             abort_upload(self._terms.url, self._id)
         self._id = None
@@ -111,7 +111,7 @@ class Upload(io.RawIOBase):
 
 
 def abort_upload(url: S3Url, upload: str) -> None:
-    """Have S3 forget an upload; one that it does not know, or may not be told of, is let be."""
+    """Abort a multipart upload. Ignored if it no longer exists or the role may not abort it."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     with contextlib.suppress(ClientError, BotoCoreError):
@@ -119,7 +119,7 @@ def abort_upload(url: S3Url, upload: str) -> None:
 
 
 def abort_strays(url: S3Url) -> None:
-    """Have S3 forget every unfinished upload of an object, those of other processes too."""
+    """Abort every unfinished upload of an object, including those of other processes."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     with contextlib.suppress(ClientError, BotoCoreError):

@@ -1,4 +1,4 @@
-"""Names of objects: `s3://bucket/key`."""
+"""URLs of objects: `s3://bucket/key`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SCHEME = "s3://"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class S3Url:
-    """An object, or, where the key ends in `/`, the objects whose keys begin with it."""
+    """The URL of an object, or of all objects whose keys begin with a key that ends with `/`."""
 
     bucket: str
     key: str
@@ -21,15 +21,15 @@ class S3Url:
 
 
 def is_remote(name: str) -> bool:
-    """Whether a name is one of an object, and not of a file."""
+    """Whether a name is that of an object, and not of a file."""
     return name.startswith(SCHEME)
 
 
 def parse_url(text: str) -> S3Url:
-    """Read `s3://bucket/key`.
+    """Parse `s3://bucket/key`.
 
     Raises:
-        UsageError: It has no bucket or no key.
+        UsageError: The text is not an S3 URL, or has no bucket or no key.
     """
     bucket, _, key = text.removeprefix(SCHEME).partition("/")
     if not is_remote(text) or not bucket or not key.strip("/"):
