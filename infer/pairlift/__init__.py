@@ -32,7 +32,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for, so that a command is ready for signals before numpy is loaded."""
+    """Import a public name on its first use, so that a command can handle signals before numpy is loaded."""
     from importlib import import_module
 
     if name in _MODULES:

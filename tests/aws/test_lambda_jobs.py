@@ -263,7 +263,7 @@ def test_chunks_that_are_asked_for_one_by_one_are_put_together_by_the_job(
     for spoilt, message in (
         (spoil(plan[0], rows="many"), "found str 'many', expected int; expected a line of: pairlift plan INPUT"),
         (spoil(plan[0], rows=0), "with 0 rows from 0, expected a line of: pairlift plan s3://"),
-        (spoil(plan[0], rows=5), "the rows from 0 on are not where the plan says; make the plan again"),
+        (spoil(plan[0], rows=5), "the rows from 0 onwards are not where the plan says; make a new plan"),
         (
             spoil(plan[0], stamp={**first["stamp"], "etag": "other"}),
             "in.jsonl: has changed since the job was planned (was ",

@@ -147,7 +147,7 @@ def test_a_ragged_row_costs_one_row(pairlift: Run, bundle: Path, tmp_path: Path)
         ("in.csv", "sentence1,sentence2,gold_label\na,b,c\n", 2, "add --fields hypothesis=sentence2,premise=sentence1"),
         ("in.jsonl", '{"text": "a"}\n', 2, "in.jsonl:1: no column 'hypothesis'; found text"),
         ("in.csv", "premise,hypothesis,prediction\na,b,c\n", 2, "has a column 'prediction' already"),
-        ("in.csv", "premise,premise,hypothesis\na,b,c\n", 2, "in.csv:1: column 'premise' stands twice"),
+        ("in.csv", "premise,premise,hypothesis\na,b,c\n", 2, "in.csv:1: column 'premise' appears twice"),
         ("in.csv", "", 3, "in.csv: the file is empty, expected a header line"),
         ("in.jsonl", "", 3, "in.jsonl: the file is empty, expected JSON lines"),
         (

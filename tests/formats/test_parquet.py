@@ -179,7 +179,7 @@ def test_a_missing_or_taken_or_repeated_column_is_a_usage_error(pairlift: Run, b
     assert "no column 'premise'; found premis, hypothesis; did you mean 'premis'?" in refused(pa.table({"premis": ["a"], "hypothesis": ["b"]}))  # fmt: skip
     assert "has a column 'prediction' already" in refused(pa.table({"premise": ["a"], "hypothesis": ["b"], "prediction": ["c"]}))  # fmt: skip
     repeated = pa.Table.from_arrays([pa.array(["a"])] * 3, names=["premise", "hypothesis", "premise"])
-    assert "column 'premise' stands twice" in refused(repeated)
+    assert "column 'premise' appears twice" in refused(repeated)
 
 
 def test_the_extra_is_named_where_it_is_missing(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

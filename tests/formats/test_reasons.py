@@ -34,9 +34,9 @@ def score(pairlift: Run, bundle: Path, source: Path, output: Path, *options: str
 @pytest.mark.parametrize(
     ("line", "outcome"),
     [
-        ('{"premise": "a", "hypothesis": "b", "premise": "c"}', "duplicate_key: key 'premise' stands twice"),
-        ('{"premise": "a", "hypothesis": "b", "x": {"k": 1, "k" :2}}', "duplicate_key: key 'k' stands twice"),
-        ('{"premise": "a", "hypothesis": "b", "x"\t:1, "x": 2}', "duplicate_key: key 'x' stands twice"),
+        ('{"premise": "a", "hypothesis": "b", "premise": "c"}', "duplicate_key: key 'premise' appears twice"),
+        ('{"premise": "a", "hypothesis": "b", "x": {"k": 1, "k" :2}}', "duplicate_key: key 'k' appears twice"),
+        ('{"premise": "a", "hypothesis": "b", "x"\t:1, "x": 2}', "duplicate_key: key 'x' appears twice"),
         ('{"premise": "a\\u0000b", "hypothesis": "b"}', "nul: premise: NUL at character 1, where a tokenizer would stop"),
         ('{"premise": "a", "hypothesis": NaN}', "bad_json: "),
         ('{"premise": "a", "hypothesis": "\\ud800"}', "bad_json: "),
@@ -117,7 +117,7 @@ def test_keys_that_come_late_are_rejected_where_the_output_has_columns(
     (tmp_path / "in.jsonl").write_text(GOOD + early * 4095 + late + GOOD)
     code, rejects = score(pairlift, bundle, tmp_path / "in.jsonl", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text().startswith("premise,hypothesis,x,prediction,")
-    assert (code, rejects) == (1, {4096: "unknown_column: key 'y' comes after the first rows, whose keys are the output's columns; write JSONL"})  # fmt: skip
+    assert (code, rejects) == (1, {4096: "unknown_column: key 'y' does not occur in the first rows, whose keys are the output's columns; write JSONL"})  # fmt: skip
     assert score(pairlift, bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl") == (0, {})
 
 

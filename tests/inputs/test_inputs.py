@@ -234,7 +234,7 @@ def test_inputs_of_one_job_have_the_same_columns(scorer: Scorer, tmp_path: Path)
     one = write_input(tmp_path / "1.csv", make_rows(0, 40))
     (tmp_path / "2.csv").write_text("hypothesis,premise\nb,a\n")
     message = (
-        r"2\.csv: has columns hypothesis, premise; expected premise, hypothesis, as .*1\.csv has; score it by itself"
+        r"2\.csv: has columns hypothesis, premise; expected premise, hypothesis, as .*1\.csv has; score it separately"
     )
     steps: list[Step] = []
     for output in ("out.csv", "parts/"):
@@ -349,7 +349,7 @@ def test_names_of_several_inputs(tmp_path: Path) -> None:
     (tmp_path / "x/d.csv.gz").write_text("x")
     with pytest.raises(
         UsageError,
-        match=r"x/\[1\]\.jsonl and .*x/d\.csv\.gz are of two formats, and a job has one; name those .* '\*\.jsonl'$",
+        match=r"x/\[1\]\.jsonl and .*x/d\.csv\.gz have different formats, and a job reads only one; select .* '\*\.jsonl'$",
     ):
         found("x/")
     (tmp_path / "x/out").mkdir()
@@ -410,7 +410,7 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: p
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     (tmp_path / "in/a").chmod(0o755)
-    assert "in/a" in done.stderr and "permission denied; expected what can be read below" in done.stderr, done.stdout
+    assert "in/a" in done.stderr and "permission denied; everything below" in done.stderr, done.stdout
 
 
 def test_the_folder_that_inputs_share() -> None:
@@ -474,7 +474,7 @@ def test_the_command_takes_a_pattern_and_a_directory(pairlift: Run, tmp_path: Pa
     )
     (tmp_path / "in/b/9.csv").touch()
     told = pairlift("plan", "in/", cwd=tmp_path).stderr
-    assert told == "WARNING: in/: passed over 1 empty file, in/b/9.csv first\n"
+    assert told == "WARNING: in/: skipped 1 empty file, beginning with in/b/9.csv\n"
     none = pairlift("score", SMALL_BUNDLE, "nowhere/*.csv", "x.csv", cwd=tmp_path)
     assert (none.returncode, "nowhere/*.csv: found nothing" in none.stderr) == (3, True)
 

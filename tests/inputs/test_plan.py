@@ -135,7 +135,7 @@ def test_a_plan_of_other_rows_is_noticed(tmp_path: Path) -> None:
     plan = plan_small(path)
     path.write_bytes(JSONL.replace(b"a 40", b"another 40"))
     with pytest.raises(
-        ChangedError, match=r"a\.jsonl: the rows from \d+ on are not where the plan says; make the plan"
+        ChangedError, match=r"a\.jsonl: the rows from \d+ onwards are not where the plan says; make a new"
     ):
         read_chunks(path, plan)
 
@@ -154,7 +154,7 @@ def test_the_command_prints_the_chunks_and_says_what_cannot_be_split(pairlift: R
     assert [json.loads(line)["row"] for line in done.stdout.splitlines()] == [0, 6000]
     done = pairlift("plan", tmp_path / "in.jsonl.gz")
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
-    assert "in.jsonl.gz: is one compressed piece and cannot be split: one worker does all of it" in done.stderr
+    assert "in.jsonl.gz: is one compressed piece and cannot be split, so one worker reads all of it" in done.stderr
     done = pairlift("plan", "-")
     assert (done.returncode, "standard input can only be read once" in done.stderr) == (2, True)
     (tmp_path / "cut.jsonl.gz").write_bytes((tmp_path / "in.jsonl.gz").read_bytes()[:-20])

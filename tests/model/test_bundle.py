@@ -62,7 +62,7 @@ def test_a_symbolic_link_is_refused(bundle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["../model.onnx", "/etc/passwd", "a/../../b"])
 def test_a_path_out_of_the_bundle_is_refused(bundle: Path, path: str) -> None:
     edit(bundle, groups={"runtime": [{"path": path, "size": 1, "sha256": "0"}]})
-    with pytest.raises(BundleError, match="a path out of the bundle"):
+    with pytest.raises(BundleError, match="a path outside the bundle"):
         Bundle.open(bundle)
 
 

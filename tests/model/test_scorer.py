@@ -334,7 +334,7 @@ def test_a_scorer_is_pickled_by_way_of_its_bundle(
         assert again.score(pairs).tobytes() == expected
         assert (again.variant, again.threads, again.bundle.digest) == ("fp32", 3, scorer.bundle.digest)
     rewrite(bundle, "golden.jsonl", b"")
-    with pytest.raises(ChangedError, match=r"bundle: is another bundle than that of the pickled scorer \(digest "):
+    with pytest.raises(ChangedError, match=r"bundle: is not the bundle of the pickled scorer \(digest "):
         pickle.loads(data)
 
 
@@ -382,7 +382,7 @@ def test_other_token_ids_than_at_the_export_are_told_so(bundle: Path) -> None:
     lines = [json.loads(line) for line in (bundle / "golden.jsonl").read_text().split("\n")[:-1]]
     lines[3]["token_ids"][1] += 1
     rewrite(bundle, "golden.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
-    with pytest.raises(AgreementError, match="golden replay: other token ids than at the export"):
+    with pytest.raises(AgreementError, match="golden replay: token ids differ from those of the export"):
         replay(Scorer.open(bundle))
 
 

@@ -373,7 +373,7 @@ def test_a_chunk_that_kills_each_worker_ends_the_job_and_what_is_done_is_kept(
     source, output = write_pairs(tmp_path / "in.parquet", 100, {50: "poison cup"}), tmp_path / "out.parquet"
     (shared.spoil / "cup").touch()
     monkeypatch.setattr(ray_pool, "RETRIES", 1)
-    message = r"the chunk of row 48( and \d others)? cannot be done: workers died or were lost 2 times at one \([^)]*\S.*\); what is done is kept"
+    message = r"the chunk of row 48( and \d others)? cannot be scored: workers died or were lost 2 times at one \([^)]*\S.*\); what is done is kept"
     with pytest.raises(StorageError, match=message) as caught:
         score_small(scorer, source, output, engine=Cluster(workers=1).run)
     (shared.spoil / "cup").unlink()
@@ -390,7 +390,7 @@ def test_workers_that_cannot_begin_end_the_job(
     monkeypatch.setattr(ray_pool, "RETRIES", 1)
     monkeypatch.setattr("pairlift.ray.engine.describe_task", lambda *job: "another version")
     with pytest.raises(
-        StorageError, match=r"no worker can begin \(.*'str' object has no attribute 'leaders'\); see that"
+        StorageError, match=r"no worker can start \(.*'str' object has no attribute 'leaders'\); check that"
     ):
         score_small(scorer, source, output, engine=Cluster(workers=1).run)
 
@@ -402,7 +402,7 @@ def test_a_chunk_that_takes_too_long_ends_the_job_and_the_local_engine_goes_on(
     source, output = write_pairs(tmp_path / "in.tsv.zst", 60, {20: "hold slow"}), tmp_path / "out.tsv.zst"
     (shared.spoil / "slow").touch()
     with pytest.raises(
-        StorageError, match=r"the chunk of row 16 took more than 0\.3 s; what is done is kept: allow more by"
+        StorageError, match=r"the chunk of row 16 took more than 0\.3 s; what is done is kept: raise --chunk-seconds"
     ):
         score_small(scorer, source, output, engine=Cluster(workers=1, seconds=0.3).run)
     (shared.spoil / "slow").unlink()
@@ -534,7 +534,7 @@ def test_a_command_that_cannot_be_done_says_so_in_one_line(tmp_path: Path) -> No
         "s3:// object",
         (source, "-"): "--engine ray: workers write the output in parts, so it cannot go to standard output; give a file, a directory/ or "
         "an s3:// object",
-        (source, "out.csv"): f"--engine ray: no Ray at {nowhere} ([Errno 111] Connection refused); start it, or mend RAY_ADDRESS",
+        (source, "out.csv"): f"--engine ray: no Ray at {nowhere} ([Errno 111] Connection refused); start it, or correct RAY_ADDRESS",
     }  # fmt: skip
     for arguments, message in ends.items():
         process = start(SMALL_BUNDLE, *arguments, "--engine", "ray", cwd=tmp_path, RAY_ADDRESS=nowhere)

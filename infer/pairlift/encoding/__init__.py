@@ -1,1 +1,1 @@
-"""Encoding: a pair of texts becomes token ids, and they become the arrays that a graph is fed."""
+"""Encoding: turns pairs of texts into token ids, and token ids into the arrays that a graph takes."""

@@ -2,7 +2,7 @@
 
 Source: keras_hub.tokenizers.BytePairTokenizer (keras-hub 0.32), `_tokenize_tf` and `split_strings_for_bpe`. GPT-2's
 split needs a look-ahead that RE2 lacks, so KerasHub marks the last space before a word with the Devanagari digit six
-and takes the marks out again; what follows from that is followed here.
+and removes the marks afterwards. This module reproduces the side effects of that.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pairlift.encoding.tokenizer import TokenizerRecord, Tokens
 from pairlift.encoding.words import END, WordTable
 from pairlift.errors import BundleError
 
-MARK = "\u096c"  # the Devanagari digit six, in KerasHub's part of a mark
+MARK = "\u096c"  # the Devanagari digit six, which KerasHub uses as a mark
 SPACES = "\u00a0\u2009\u202f\u3000"
-# What GPT-2's split and KerasHub's treat alike: words one space apart, nothing that could be a special token.
+# Texts that GPT-2's and KerasHub's splits treat alike: words one space apart, nothing that could be a special token.
 PLAIN = re.compile(r"(?! )(?:[!-;=-~]| (?! ))*(?<! )\Z")
 
 
 class BytePair:
-    """Texts to byte-pair ids. Plain ASCII is split by one expression over a whole list of texts, other text one by one."""
+    """Turns texts into byte-pair ids. One expression splits all plain ASCII texts of a list; others go one by one."""
 
     def __init__(self, record: TokenizerRecord) -> None:
         vocabulary = {token: i for i, token in enumerate(record.vocabulary)}
@@ -52,7 +52,7 @@ class BytePair:
                 pieces.append(END)
             else:
                 for text in group:
-                    text.encode()  # a lone surrogate ends here, whatever else the text holds
+                    text.encode()  # raises for a lone surrogate, whatever else the text contains
                     pieces += (_LINE_END if piece == END else piece for piece in self.split(text))
                     pieces.append(END)
         return self._table.tokenize(pieces, len(texts))
@@ -62,9 +62,10 @@ class BytePair:
         return self._special.get(piece) or list(self._piece.encode(piece, add_special_tokens=False).ids)
 
     def split(self, text: str) -> list[str]:
-        """Return the pieces of a text that byte pairs never cross, in order.
+        """Return the pieces of a text, in order. Byte pairs never cross the border of a piece.
 
-        A NUL ends the text, for tensorflow_text's `regex_split` stops there; Devanagari sixes that end up alone go.
+        A NUL ends the text, because tensorflow_text's `regex_split` stops there. Devanagari sixes that end up alone are
+        removed.
         """
         text = _SPACE_BEFORE_WORD.sub(rf"{MARK}\1", text)
         text = _FOUR_SPACES_AT_END.sub(rf"\1{MARK}", text)
@@ -78,7 +79,7 @@ class BytePair:
 
 
 _PLAIN_WORD = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^ \nA-Za-z0-9]+|\n")
-_LINE_END = "\udc0a"  # stands for a piece that is one line end, for that ends a text in the table; in no text that UTF-8 can hold
+_LINE_END = "\udc0a"  # replaces a piece that is one line end, which would end a text in the table; not valid in UTF-8
 
 
 def _is_plain(text: str) -> bool:
@@ -86,10 +87,10 @@ def _is_plain(text: str) -> bool:
 
 
 _SPACE_BEFORE_WORD = re.compile(rf"( [^\t\n\f\r {SPACES}])")
-_FOUR_SPACES_AT_END = re.compile(rf"([\t\n\f\r ]{SPACES})\Z")  # as written upstream: these five in a row, not a class
+_FOUR_SPACES_AT_END = re.compile(rf"([\t\n\f\r ]{SPACES})\Z")  # as upstream: these five in sequence, not a class
 _LAST = f" \t\r\f\v{MARK}{SPACES}"
 
-# The word pattern over a proxy in which every character is replaced by one of its kind, so that `re` needs no \p{…}.
+# The word pattern, for a proxy text: each character is replaced by one that stands for its class, as `re` has no \p{…}.
 _LETTER, _NUMBER, _SPACE, _OTHER = "\u0101", "\u00b2", "\u00a0", "\u00b6"
 _WORD = re.compile(
     r"'s|'t|'re|'ve|'m|'ll|'d"
@@ -147,6 +148,6 @@ def _check_vocabulary(vocabulary: dict[str, int], merges: list[tuple[str, str]])
     lacking += [a + b for a, b in merges if a + b not in vocabulary]
     if lacking:
         raise BundleError(
-            f"byte-pair vocabulary: {len(lacking)} tokens are missing, {lacking[0]!r} for one; "
+            f"byte-pair vocabulary: {len(lacking)} tokens are missing, for example {lacking[0]!r}; "
             "expected all 256 bytes and the result of every merge rule"
         )

@@ -1,9 +1,9 @@
-"""Character classes and mappings as TensorFlow's string operations have them.
+"""Character classes and mappings as in TensorFlow's string operations.
 
 KerasHub's graph path asks RE2 (Unicode 15.0 in tensorflow 2.21) for character classes and ICU (Unicode 16.0 in
 tensorflow-text 2.21) for normalisation. Python's `unicodedata` is older (14.0 in Python 3.11, 15.1 in 3.13), so the
-characters that came after 14.0 are listed here, and in `normalization` what the normalisation forms need of them. The
-lists were found by putting every code point through the TensorFlow operations and comparing; a test does so again.
+characters that came after 14.0 are listed here, and their data for the normalisation forms in `normalization`. The
+lists were found by putting every code point through the TensorFlow operations and comparing; a test repeats this.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _within(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:
 
 
 def is_cjk(char: str) -> bool:
-    """Whether BERT makes a word of each such character, by the blocks KerasHub lists."""
+    """Whether BERT makes a word of the character, according to the blocks that KerasHub lists."""
     return _within(ord(char), _CJK)
 
 
@@ -72,7 +72,7 @@ def is_separator(char: str) -> bool:
 
 
 def is_punctuation(char: str) -> bool:
-    """Whether KerasHub's BERT makes a word of it: ASCII other than letters, digits and space, and `\\p{P}`."""
+    """Whether KerasHub's BERT makes a word of the character: ASCII except letters, digits and space, and `\\p{P}`."""
     if char.isascii():
         return char.isprintable() and not char.isalnum() and char != " "
     return unicodedata.category(char)[0] == "P" or _within(ord(char), _PUNCTUATION_ADDED)

@@ -1,4 +1,4 @@
-"""Counts: what became of the rows of a job and what their texts were like, added up chunk by chunk."""
+"""Counts: the outcomes of a job's rows and statistics of their texts, added up chunk by chunk."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pairlift.encoding.tokenizer import Tokens
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What rows that were given to the model were like.
+    """Statistics of the rows that were given to the model.
 
     Attributes:
-        truncated: Rows that were longer than the model takes.
-        lost_tokens: Tokens that were cut off them.
-        duplicates: Rows whose two texts stood in their window already, and which were scored with the first of them.
+        truncated: Rows that were longer than the model accepts.
+        lost_tokens: Tokens that were cut off these rows.
+        duplicates: Rows whose two texts had already occurred in the same window; they are scored once.
         tokens: Tokens of all rows' texts, before truncation.
-        unknown_tokens: Those of them that stand for a word that cannot be spelt.
-        cells: Tokens and padding that the graph was fed.
-        padding: Padding among them.
+        unknown_tokens: How many of these are the unknown token.
+        cells: Tokens and padding that were fed to the graph.
+        padding: How many of these are padding.
     """
 
     truncated: int = 0
@@ -42,20 +42,20 @@ class Counts:
 
     @property
     def padding_rate(self) -> float:
-        """The share of what was computed for nothing."""
+        """The share of padding in what was fed to the graph."""
         return self.padding / self.cells if self.cells else 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What became of rows.
+    """The outcomes of rows.
 
     Attributes:
         rows: Records of the input.
-        scored: Those that are in the output.
-        rejected: The others by reason.
-        predicted: The scored ones by their most probable label.
-        texts: What the texts of the rows that were given to the model were like.
+        scored: Rows that are in the output.
+        rejected: The other rows, by reason.
+        predicted: The scored rows, by their most probable label.
+        texts: Statistics of the rows that were given to the model.
     """
 
     rows: int = 0
@@ -98,12 +98,12 @@ def count_texts(
     """Return the counts of a window.
 
     Args:
-        packing: What the rows look like.
+        packing: How pairs are packed.
         tokens: The texts' tokens.
         first, second: For each distinct pair the indices of its texts, shape (n,).
         row_of: For each row of the window the index of its pair, shape (rows,).
         widths: The columns that each distinct pair is padded to, shape (n,).
-        unknown: The id of the unknown token, or None where every word can be spelt.
+        unknown: The id of the unknown token, or None if every word can be encoded.
     """
     repeats = np.bincount(row_of, minlength=len(first))
     whole = tokens.lengths[first] + tokens.lengths[second]

@@ -1,6 +1,6 @@
-"""The pair encoder: pairs of texts to the arrays a graph takes, exactly as KerasHub's preprocessor makes them.
+"""The pair encoder: turns pairs of texts into the arrays that a graph takes, exactly as KerasHub's preprocessor does.
 
-Training pre-tokenises with it, the runner serves with it, and the export holds it against KerasHub.
+Training and the runner tokenise with it, and the export compares it with KerasHub.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from pairlift.encoding.tokenizer import Tokenizer, TokenizerRecord, Tokens
 from pairlift.encoding.wordpiece import WordPiece
 from pairlift.errors import BundleError, InputError, RowError
 
-WINDOW_ROWS = 2048  # rows tokenised and sorted together; memory is bounded by it, and batches never cross it
+WINDOW_ROWS = 2048  # rows tokenised and sorted together; bounds the memory, and no batch spans two windows
 
 Pair = tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderRecord:
-    """A tokenizer and a packing: all that decides token ids."""
+    """A tokenizer and a packing, which determine the token ids."""
 
     tokenizer: TokenizerRecord
     packing: Packing
 
 
 class PairEncoder:
-    """Pairs of texts to token ids, padding mask and segment ids."""
+    """Turns pairs of texts into token ids, padding mask and segment ids."""
 
     def __init__(self, record: EncoderRecord) -> None:
         self.record = record
         self._tokenizer = _build_tokenizer(record.tokenizer)
-        self._turn = threading.Lock()  # the tokenizer notes the words that it has spelt
+        self._turn = threading.Lock()  # the tokenizer caches the words that it has encoded
 
     @property
     def packing(self) -> Packing:
-        """What the rows look like."""
+        """How pairs are packed."""
         return self.record.packing
 
     @property
     def unknown(self) -> int | None:
-        """The id of the token for a word that cannot be spelt; None where every word can be."""
+        """The id of the token for a word that cannot be encoded; None if every word can be."""
         record = self.record.tokenizer
         return record.vocabulary.index(record.unknown) if record.unknown else None
 
     def tokenize(self, texts: list[str]) -> Tokens:
-        """Return the token ids of texts, neither truncated nor framed by special tokens; one thread at a time does it.
+        """Return the token ids of texts, without truncation or special tokens. One thread at a time does so.
 
         Raises:
             UnicodeEncodeError: A text holds a lone surrogate.
@@ -75,10 +75,10 @@ class PairEncoder:
 
 
 def check_text(value: object, name: str) -> str:
-    """Return a value that can be tokenised.
+    """Return a value if it can be tokenised.
 
     Raises:
-        RowError: Not a string (`not_text`), or one that UTF-8 cannot hold (`lone_surrogate`).
+        RowError: The value is not a string (`not_text`), or UTF-8 cannot hold it (`lone_surrogate`).
     """
     if not isinstance(value, str):
         raise RowError(
@@ -93,10 +93,10 @@ def check_text(value: object, name: str) -> str:
 
 
 def check_field(value: object, name: str) -> str:
-    """Return a value that can be scored whole.
+    """Return a value if a tokenizer would read all of it.
 
     Raises:
-        RowError: As `check_text`, or NUL in it (`nul`).
+        RowError: As for `check_text`, or the text contains NUL (`nul`).
     """
     text = check_text(value, name)
     if "\0" in text:
@@ -105,10 +105,10 @@ def check_field(value: object, name: str) -> str:
 
 
 def read_keras_preprocessor(preprocessor: Any) -> EncoderRecord:
-    """Read the encoder out of a KerasHub text classifier preprocessor, by its attributes alone.
+    """Read the encoder from the attributes of a KerasHub text classifier preprocessor.
 
     Raises:
-        InputError: The tokenizer is of another kind, or has an option that is not reproduced.
+        InputError: The tokenizer is of an unsupported kind, or has an option that is not supported.
     """
     tokenizer = preprocessor.tokenizer
     kinds = {kind.__name__ for kind in type(tokenizer).__mro__}
@@ -140,7 +140,7 @@ def _read_wordpiece(tokenizer: Any) -> TokenizerRecord:
     for option, wanted in (("split", True), ("special_tokens_in_strings", False), ("sequence_length", None)):
         found = getattr(tokenizer, option)
         if found != wanted:
-            raise InputError(f"BertTokenizer with {option}={found!r}: expected {wanted!r}, nothing else is reproduced")
+            raise InputError(f"BertTokenizer with {option}={found!r}: expected {wanted!r}, the only supported value")
     return TokenizerRecord(
         family="wordpiece",
         vocabulary=tuple(tokenizer.vocabulary),

@@ -3,7 +3,7 @@
 Source: Unicode Standard Annex 15, "Unicode Normalization Forms", version 16.0.0, and the algorithms it refers to, in
 section 3.11 of the Unicode Standard 16.0. Python's `unicodedata` has Unicode 14.0 (3.11), 15.0 (3.12) or 15.1 (3.13),
 and ICU in tensorflow-text 2.21 has 16.0. The tables were found by putting every code point through
-`tensorflow_text.normalize_utf8`, between marks of each combining class; a test does so again.
+`tensorflow_text.normalize_utf8`, between marks of each combining class; a test repeats this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CLASSES_ADDED = (
     (0x1E4EF, 0x1E4EF, 230), (0x1E5EE, 0x1E5EE, 230), (0x1E5EF, 0x1E5EF, 220),
 )  # fmt: skip
 
-# Canonical decompositions that Python 3.11 does not know, into two; none of them is excluded from composition.
+# Canonical decompositions into two characters that Python 3.11 does not know. None is excluded from composition.
 _PAIRS_ADDED = {
     0x105C9: "\U000105d2\u0307", 0x105E4: "\U000105da\u0307", 0x11383: "\U00011382\U000113c9",
     0x11385: "\U00011384\U000113bb", 0x1138E: "\U0001138b\U000113c2", 0x11391: "\U00011390\U000113c9",
@@ -31,12 +31,12 @@ _PAIRS_ADDED = {
 }  # fmt: skip
 
 _CLASSES = {chr(code): rank for first, last, rank in _CLASSES_ADDED for code in range(first, last + 1)}
-# Twice, for the first half of a pair may itself be a pair, and no deeper.
+# Applied twice, because the first half of a pair may itself be a pair. There is no deeper nesting.
 _DECOMPOSITIONS = {code: pair.translate(_PAIRS_ADDED) for code, pair in _PAIRS_ADDED.items()}
 _COMPOSITIONS = {pair: chr(code) for code, pair in _PAIRS_ADDED.items()}
 
-# Every character of the tables that Python may not know, and others that take the longer way without harm: a class of
-# two members is searched ten times as fast as one that is exact.
+# Finds every character of the tables, and others for which the slower way does no harm: a class of two members is
+# searched ten times as fast as an exact one.
 _maybe_unknown = re.compile("[\u0897\U000105c9-\U0001e5ef]").search
 
 
@@ -59,7 +59,7 @@ def _combining_class(char: str) -> int:
 
 
 def _decompose(text: str) -> str:
-    # Python orders what lies between the marks it does not know; sorting again is right because both sorts are stable.
+    # Python sorts the marks between those that it does not know. Sorting again is correct, as both sorts are stable.
     text = unicodedata.normalize("NFD", text.translate(_DECOMPOSITIONS))
     runs = groupby(text, lambda char: _combining_class(char) != 0)
     return "".join(["".join(sorted(run, key=_combining_class) if marks else run) for marks, run in runs])

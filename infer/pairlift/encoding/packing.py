@@ -24,12 +24,12 @@ class Packing:
     """How a pair becomes one sequence: start, first segment, separator, second segment, end, padding.
 
     Attributes:
-        sequence_length: Most tokens of a row, the special ones counted.
+        sequence_length: The maximum number of tokens of a row, including special ones.
         truncation: `round_robin` (a token of each segment in turn, the first segment first) or `waterfall`.
         start: Token ids before the first segment.
         separator: Token ids between the segments.
         end: Token ids after the second segment.
-        pad: The id of padding.
+        pad: The token id of padding.
         segment_ids: Whether the graph takes segment ids (BERT) or not (RoBERTa).
     """
 
@@ -43,11 +43,11 @@ class Packing:
 
     @property
     def special_tokens(self) -> int:
-        """How many tokens of a row are special."""
+        """The number of special tokens in a row."""
         return len(self.start) + len(self.separator) + len(self.end)
 
     def with_length(self, sequence_length: int) -> Packing:
-        """Return the same packing to another length."""
+        """Return the same packing with another sequence length."""
         return dataclasses.replace(self, sequence_length=sequence_length)
 
 
@@ -57,8 +57,8 @@ class Batch:
 
     Attributes:
         token_ids: The token ids, padded on the right.
-        padding_mask: 1 where there is a token, 0 where the token id is that of padding.
-        segment_ids: 1 for the second segment and what follows it, or None where the graph takes none.
+        padding_mask: 1 for a token, 0 where the token id is that of padding.
+        segment_ids: 1 for the second segment and the end tokens, else 0; None if the graph takes no segment ids.
     """
 
     token_ids: Ids
@@ -95,7 +95,7 @@ def measure(packing: Packing, tokens: Tokens, first: NDArray[np.int64], second: 
     """Return the columns that each row is padded to: its length, rounded up to one of few widths.
 
     Args:
-        packing: What the rows look like.
+        packing: How pairs are packed.
         tokens: The texts' tokens.
         first: For each row the index of its first text, shape (n,).
         second: For each row the index of its second text, shape (n,).
@@ -116,7 +116,7 @@ def pack(
     """Return packed rows.
 
     Args:
-        packing: What the rows look like.
+        packing: How pairs are packed.
         tokens: The texts' tokens.
         first: For each row the index of its first text, shape (n,).
         second: For each row the index of its second text, shape (n,).

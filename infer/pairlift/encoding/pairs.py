@@ -1,4 +1,4 @@
-"""Pairs: what a caller gives as two texts."""
+"""Pairs: finds the two texts in what a caller passes as a pair."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def check_pair(pair: Any, names: Iterable[str], check: Callable[[object, str], s
 
     Args:
         pair: A mapping, a row or an object with both names; or two texts in the order of the names.
-        names: Of the first and of the second text.
-        check: What is asked of each text; `check_field`, or `check_text`, which lets NUL pass.
+        names: The names of the first and of the second text.
+        check: The check for each text: `check_field`, or `check_text`, which accepts NUL.
 
     Raises:
-        RowError: It is no pair (`not_a_pair`), a mapping without one of the names (`missing_field`), or has a text that cannot be
-            scored.
+        RowError: It is not a pair (`not_a_pair`), it is a mapping that lacks one of the names (`missing_field`), or one
+            of its texts cannot be scored.
     """
     first, second = names
     texts = _take_texts(pair, first, second)
@@ -29,12 +29,12 @@ def check_pair(pair: Any, names: Iterable[str], check: Callable[[object, str], s
 
 
 def _take_texts(pair: Any, first: str, second: str) -> tuple[Any, Any]:
-    if type(pair) is dict or isinstance(pair, Mapping):  # the former is known sooner
+    if type(pair) is dict or isinstance(pair, Mapping):  # the first test is faster
         if first in pair and second in pair:
             return pair[first], pair[second]
         raise RowError("missing_field", f"no key {second if first in pair else first!r}")
     found = type(pair).__name__
-    if not isinstance(pair, str | bytes | bytearray):  # which are sequences too
+    if not isinstance(pair, str | bytes | bytearray):  # these are sequences too
         if type(pair) not in (tuple, list):
             for take in (operator.getitem, getattr):  # rows of databases and tables; named tuples and other objects
                 with contextlib.suppress(LookupError, TypeError, ValueError, AttributeError):

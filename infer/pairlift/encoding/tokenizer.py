@@ -1,4 +1,4 @@
-"""Tokenizers as data: what a bundle's tokenizer.json holds."""
+"""Tokenizers as data: the contents of a bundle's tokenizer.json."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Ids = NDArray[np.int32]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """The token ids of a list of texts, end to end.
+    """The token ids of a list of texts, concatenated.
 
     Attributes:
         ids: Int32, shape (n_tokens,).
@@ -27,7 +27,7 @@ class Tokens:
 
 
 class Tokenizer(Protocol):
-    """Texts to token ids, without special tokens and without truncation."""
+    """Turns texts into token ids, without special tokens and without truncation."""
 
     def encode(self, texts: list[str]) -> Tokens:
         """Return the token ids of texts.
@@ -40,7 +40,7 @@ class Tokenizer(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerRecord:
-    """A KerasHub tokenizer, whole.
+    """A complete KerasHub tokenizer.
 
     Attributes:
         family: `wordpiece` (BERT) or `bytepair` (RoBERTa).
@@ -50,9 +50,9 @@ class TokenizerRecord:
         strip_accents: Whether combining marks are dropped (word pieces).
         split_on_cjk: Whether each CJK character is a word (word pieces).
         suffix_indicator: What marks a piece that continues a word (word pieces).
-        unknown: The token for a word that cannot be spelt (word pieces), else empty.
-        unsplittable: Literal strings that are one token wherever they stand (byte pairs), in KerasHub's order.
-        add_prefix_space: Whether a space is put before the text (byte pairs).
+        unknown: The token for a word that cannot be encoded (word pieces), otherwise empty.
+        unsplittable: Literal strings that are always one token (byte pairs), in KerasHub's order.
+        add_prefix_space: Whether a space is added before the text (byte pairs).
     """
 
     format: int = 1

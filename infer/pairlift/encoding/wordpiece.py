@@ -13,11 +13,11 @@ from pairlift.encoding import characters
 from pairlift.encoding.tokenizer import TokenizerRecord, Tokens
 from pairlift.encoding.words import END, WordTable
 
-MAX_WORD_BYTES = 100  # tensorflow_text.FastWordpieceTokenizer makes a longer word unknown, whole
+MAX_WORD_BYTES = 100  # tensorflow_text.FastWordpieceTokenizer turns a longer word into one unknown token
 
 
 class WordPiece:
-    """Texts to word-piece ids. Printable ASCII is split by one expression over a whole list of texts, other text one by one."""
+    """Turns texts into word-piece ids. One expression splits all printable ASCII of a list; others go one by one."""
 
     def __init__(self, record: TokenizerRecord) -> None:
         self._record = record
@@ -46,7 +46,7 @@ class WordPiece:
         return self._table.tokenize(words, len(texts))
 
     def _spell(self, word: str) -> list[int]:
-        """Return the ids of the longest piece that the word begins with, of the longest that the rest begins with, and so on."""
+        """Return the ids of a word's pieces: each is the longest piece with which the rest of the word begins."""
         if len(word.encode()) > MAX_WORD_BYTES:
             return [self._unknown]
         ids, start, prefix = [], 0, ""
@@ -62,9 +62,9 @@ class WordPiece:
         return ids
 
     def split(self, text: str) -> list[str]:
-        """Return a text's words, folded and without accents as the record says; no word is empty.
+        """Return a text's words, case-folded and without accents if the record says so. No word is empty.
 
-        A NUL ends the text, for tensorflow_text's `regex_split` stops there.
+        A NUL ends the text, because tensorflow_text's `regex_split` stops there.
         """
         text = text.partition("\0")[0]
         if self._record.strip_accents:
@@ -78,7 +78,7 @@ class WordPiece:
         return [word for word in words if word]
 
 
-# Between spaces, all that is neither a letter nor a digit is punctuation.
+# Between spaces, each character that is neither a letter nor a digit is punctuation.
 _ASCII_WORD = re.compile(r"[A-Za-z0-9]+|[^A-Za-z0-9 ]")
 
 
@@ -87,7 +87,7 @@ def _is_plain(text: str) -> bool:
 
 
 class _CharacterKinds(dict[int, str]):
-    """A table for `str.translate`: separators become a space, words of one character get spaces around."""
+    """A table for `str.translate`: separators become a space, and characters that are words get spaces around them."""
 
     def __init__(self, record: TokenizerRecord) -> None:
         self._split_on_cjk = record.split_on_cjk

@@ -1,4 +1,4 @@
-"""Words to token ids: each distinct word is spelt once, and a window of texts becomes one table by numpy."""
+"""Words to token ids: each distinct word is encoded once, and numpy assembles the ids of a window of texts."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 from pairlift.encoding.tokenizer import Tokens
 
-END = "\n"  # stands after the words of each text; no word holds it
+END = "\n"  # follows the words of each text; no word contains it
 KEPT_WORDS = 1 << 16  # these three bound the memory that a hostile file can take
 KEPT_IDS = 1 << 20
 KEPT_CHARACTERS = 64
 
 
 class WordTable(dict[str, int]):
-    """A word's place in the table of spellings; a word that is not there yet is spelt."""
+    """Maps a word to its place in the table of token ids; a word that is not in it yet is encoded."""
 
     def __init__(self, spell: Callable[[str], list[int]]) -> None:
-        """Begin with no words; `spell` returns a word's token ids."""
+        """Begin with an empty table; `spell` returns a word's token ids."""
         super().__init__()
         self._spell = spell
         self._ids: list[int] = []
@@ -39,7 +39,7 @@ class WordTable(dict[str, int]):
         return place
 
     def tokenize(self, words: Iterable[str], texts: int) -> Tokens:
-        """Return the token ids of texts, given the words of one after the other with `END` after each.
+        """Return the token ids of texts, given the words of all texts in order, with `END` after each text.
 
         Raises:
             AssertionError: There are more or fewer `END` than texts.
@@ -54,11 +54,11 @@ class WordTable(dict[str, int]):
             self._spelt = np.array(self._ids, np.int32)
         counts = self._lengths[places]
         ends = np.cumsum(counts)
-        # Position i of the output, in the word that begins at output position b, is the word's spelling at i - b.
+        # Position i of the output, in a word that begins at output position b, holds that word's token id number i - b.
         source = np.arange(counts.sum()) + np.repeat(self._begins[places] - (ends - counts), counts)
         last = ends[places == 0]
         lengths = np.diff(last, prepend=0)
-        if len(lengths) != texts:  # scores would go to other rows
+        if len(lengths) != texts:  # scores would be assigned to the wrong rows
             raise AssertionError(f"found the words of {len(lengths)} texts, expected {texts}")
         return Tokens(ids=self._spelt[source], starts=last - lengths, lengths=lengths)
 

@@ -1,6 +1,6 @@
-"""Files of rows: CSV, TSV, JSON lines and Parquet, read and written without changing what is not ours.
+"""Readers and writers of CSV, TSV, JSON lines and Parquet files, which leave the input's data unchanged.
 
-A reader yields a `Row` for each record, good or bad; a writer makes parts of a file out of rows with their scores.
+A reader yields a `Row` for each record, valid or not. A writer turns rows and their scores into parts of a file.
 """
 
 from pairlift.formats.files import check_alike, make_writer, open_reader, read_rows, reopen

@@ -1,4 +1,4 @@
-"""Compression: gzip and zstd around the text formats. Each chunk is a member or a frame of its own, the same every time."""
+"""Compression: gzip and zstd for the text formats. Each chunk is its own member or frame, with reproducible bytes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ ZSTD_LEVEL = 3
 
 
 def open_decompressed(file: BinaryIO, compression: str, source: str) -> BinaryIO:
-    """Return what a compressed file holds, as a stream that is never held whole.
+    """Return the decompressed contents of a file as a stream, which is never in memory as a whole.
 
     Raises:
-        UsageError: The extra that it takes is not installed.
+        UsageError: The extra that the compression needs is not installed.
     """
     if compression == ".gz":
         return cast("BinaryIO", gzip.GzipFile(fileobj=file, mode="rb"))
@@ -27,7 +27,7 @@ def open_decompressed(file: BinaryIO, compression: str, source: str) -> BinaryIO
 
 
 def compress(data: bytes, compression: str) -> bytes:
-    """Return bytes as one gzip member or zstd frame, or as they are."""
+    """Compress bytes into one gzip member or zstd frame, or return them unchanged."""
     if compression == ".gz" and data:
         return gzip.compress(data, GZIP_LEVEL, mtime=0)
     if compression == ".zst" and data:
@@ -37,6 +37,6 @@ def compress(data: bytes, compression: str) -> bytes:
 
 
 def check_compression(compression: str, path: str) -> None:
-    """Raise a `UsageError` when the extra that a file's compression takes is not installed."""
+    """Raise a `UsageError` if the extra that a file's compression needs is not installed."""
     if compression == ".zst":
         import_zstd(path)

@@ -1,8 +1,8 @@
-"""CSV and TSV: a header, then rows of strings; quoted as RFC 4180 has it, or not quoted at all.
+"""CSV and TSV: a header, then rows of strings; quoted according to RFC 4180, or not quoted at all.
 
-A quoted record is looked for line by line, so that a stray quote costs its line and not the rest of the file: where quotes stay
-open, lines are added until they close, and when what has been gathered is no record of the header's width, its first line is
-a row with an error and reading goes on with the second.
+The reader gathers a quoted record line by line, so that a stray quote costs one line and not the rest of the file.
+While a quote is open, it adds lines until the quote closes. If the gathered lines are not a record of the header's
+width, the first line becomes a row with an error, and reading continues with the second line.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pairlift.formats.row import Columns, Place, Row, Span, check_keys, find_rep
 from pairlift.formats.text import TextWriter
 
 LINE_END = b"\r\n"
-FIELD_LIMIT = sys.maxsize >> 32  # csv's own limit is 131,072 characters; lines are bounded already
+FIELD_LIMIT = sys.maxsize >> 32  # csv's default is 131,072 characters; the reader itself limits lines
 
 
 class DelimitedReader:
-    """Rows of a CSV or TSV file. What is not a row of the header's width is a row with an error."""
+    """Rows of a CSV or TSV file. A record that does not have the header's width is a row with an error."""
 
     count: int | None = None
 
@@ -49,17 +49,17 @@ class DelimitedReader:
         names = list(header.values.values())
         repeated = find_repeated(names)
         if repeated is not None:
-            raise UsageError(f"{source}:1: column {repeated!r} stands twice in the header; rename one")
+            raise UsageError(f"{source}:1: column {repeated!r} appears twice in the header; rename one")
         self.columns: tuple[str, ...] | None = tuple(names)
         self._number = 0
 
     def move(self, file: BinaryIO, place: Place) -> None:
-        """Go on at a place; as `Reader.move`."""
+        """Continue at a place; see `Reader.move`."""
         self._lines.move(file, place)
         self._number = place.row
 
     def spans(self) -> Iterator[Row | Span]:
-        """Yield where the rows begin and end; only a line with an odd number of quotes, which may be open, has to be read."""
+        """Yield where rows begin and end. Only a line with an odd number of quotes is parsed: one may be open."""
         width, quoted = len(self.columns or ()), self._quoted
         for line, start, end, data in self._lines.scan():
             if quoted and b'"' in data:
@@ -71,7 +71,7 @@ class DelimitedReader:
             self._number += 1
 
     def check_texts(self, columns: Iterable[str]) -> None:
-        """Accept any: the columns have no types."""
+        """Accept all columns, because they have no types."""
 
     def __iter__(self) -> Iterator[Row]:
         columns = self.columns or ()
@@ -82,7 +82,7 @@ class DelimitedReader:
             self._number += 1
 
     def _read_record(self, line: Line, width: int | None, number: int = 0) -> Row:
-        """Return the record that begins with a line; the header when `width` is None, its values then by place."""
+        """Return the record that begins with a line. If `width` is None, it is the header, with values by position."""
         data, end, error = line.data, line.end, None
         fields: list[str] = []
         try:
@@ -111,7 +111,7 @@ class DelimitedReader:
 
     def _read_quoted(self, first: Line, width: int | None) -> tuple[bytes, int, list[str]]:
         gathered, size, quotes = [first], len(first.data), first.data.count(b'"')
-        if quotes % 2:  # a quote in the middle of an unquoted field is one of its characters
+        if quotes % 2:  # a quote in the middle of an unquoted field is an ordinary character
             with contextlib.suppress(RowError):
                 return first.data, first.end, _parse_quoted(_decode(first.data), self._delimiter)
         while quotes % 2 and size < MAX_LINE and gathered[-1].whole:
@@ -174,13 +174,13 @@ class DelimitedWriter(TextWriter):
         """Return one row.
 
         Raises:
-            RowError: A key that the header lacks (`unknown_column`), one of ours (`column_taken`), or a value that cannot
-                be written (`unwritable`).
+            RowError: The row has a key that the header lacks (`unknown_column`), the key of an added column
+                (`column_taken`), or a value that cannot be written (`unwritable`).
         """
         check_keys(row, self._names, self._added)
         values = row.values
         if row.batch is None and not all(map(_is_text, values.values())):
-            values = read_members(row.raw)  # numbers and nested values as they are spelt in JSON lines
+            values = read_members(row.raw)  # numbers and nested values keep their original JSON text
         fields = [_to_text(values.get(name)) for name in self._given]
         return self._join([*fields, prediction, *probabilities])
 
@@ -195,7 +195,7 @@ class DelimitedWriter(TextWriter):
                     )
             return (self._delimiter.join(fields) + "\n").encode()
         buffer = io.StringIO(newline="")
-        # with "\n" as its line end it would not quote a lone "\r"
+        # with "\n" as the line terminator, csv would not quote a lone "\r"
         csv.writer(buffer, delimiter=self._delimiter, lineterminator="\r\n").writerow(fields)
         return buffer.getvalue().removesuffix("\r\n").encode() + b"\n"
 
@@ -210,5 +210,5 @@ def _to_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)  # only Parquet has them; JSON would make them null
+        return repr(value)  # only Parquet input has such values; JSON would write null
     return value.hex() if isinstance(value, bytes) else dump_json(value)

@@ -1,4 +1,4 @@
-"""What went wrong while a file was read: damage is in the file for good, and what its storage could not do may pass."""
+"""Errors while reading a file: damage to the file is permanent, and a failure of its storage may be temporary."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import BinaryIO
 
 from pairlift.errors import InputError, first_line
 
-FAILURES = (OSError, EOFError, zlib.error)  # of a stream of bytes, packed or not
+FAILURES = (OSError, EOFError, zlib.error)  # raised by a stream of bytes, compressed or not
 
 
 def explain_failure(error: Exception, source: str, where: str) -> InputError:
     """Return the error for one of `FAILURES`.
 
     Args:
-        error: What was raised.
+        error: The exception.
         source: The file's name.
-        where: How far it was read, as in `after line 7`.
+        where: How far the file had been read, for example `after line 7`.
     """
     if isinstance(error, EOFError | zlib.error):
         return InputError(f"{source}: cut off or damaged {where} ({error}); copy the file again")
-    if isinstance(error, gzip.BadGzipFile):  # an OSError by its type alone
+    if isinstance(error, gzip.BadGzipFile):  # a subclass of OSError, but it means damage
         return InputError(f"{source}: cannot be read {where} ({error})")
     reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
     return InputError(f"{source}: cannot be read {where} ({reason}); run the same command again", passing=True)
 
 
 class WatchedFile:
-    """A file for a library that makes errors of its own out of a file's: it keeps the last one that came from below.
+    """A wrapper that remembers the last error of a file, for a library that replaces such errors by its own.
 
     Attributes:
-        failure: What the file raised, or None.
+        failure: The last exception that the file raised, or None.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -45,7 +45,7 @@ class WatchedFile:
         return self._file.closed
 
     def read(self, size: int = -1) -> bytes:
-        """Read as the file does."""
+        """Read from the file."""
         try:
             return self._file.read(size)
         except BaseException as error:
@@ -53,7 +53,7 @@ class WatchedFile:
             raise
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place as the file does; that there is none such, as damage may have it, is no failure of the file."""
+        """Seek in the file. An invalid offset, which damaged metadata may contain, is not a failure of the file."""
         try:
             return self._file.seek(offset, whence)
         except ValueError:
@@ -64,11 +64,11 @@ class WatchedFile:
             raise
 
     def tell(self) -> int:
-        """Return the place of the next byte."""
+        """Return the offset of the next byte."""
         return self._file.tell()
 
     def check(self, source: str, where: str) -> None:
-        """Raise what the file raised, if it did: an `OSError` as an `InputError` that passes, anything else as it is."""
+        """Raise the failure, if there is one: an `OSError` as an `InputError` with `passing`, others unchanged."""
         failure, self.failure = self.failure, None
         if isinstance(failure, OSError):
             raise explain_failure(failure, source, where) from failure

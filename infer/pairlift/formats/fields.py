@@ -13,11 +13,11 @@ SNLI_COLUMNS = {"premise": "sentence1", "hypothesis": "sentence2", "label": "gol
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """Where a file keeps its pairs.
+    """The columns in which a file keeps its pairs.
 
     Attributes:
         texts: The column of each field, in the bundle's order.
-        label: The column of the label; it need not be there.
+        label: The column of the label. The file may lack it.
     """
 
     texts: Mapping[str, str]
@@ -28,13 +28,13 @@ def parse_list(text: str, what: str) -> tuple[str, ...]:
     """Return the names of a comma-separated option.
 
     Raises:
-        UsageError: An empty or repeated name.
+        UsageError: A name is empty or repeated, or the option is not UTF-8.
     """
     names = tuple(name.strip() for name in text.split(","))
     if not text.isascii() and text.encode(errors="replace").decode() != text:
         raise UsageError(f"{what} {text!r}: expected UTF-8")
     if "" in names or len(set(names)) != len(names):
-        raise UsageError(f"{what} {text!r}: expected different names with commas between")
+        raise UsageError(f"{what} {text!r}: expected different names, separated by commas")
     return names
 
 
@@ -42,7 +42,7 @@ def map_fields(option: str | None, fields: tuple[str, ...]) -> dict[str, str]:
     """Return the column of each of the bundle's fields, in the bundle's order.
 
     Args:
-        option: `field=column,field=column`, two columns in model order, or None for columns of the fields' names.
+        option: `field=column,field=column`, or two columns in model order. None if the columns have the fields' names.
         fields: The bundle's fields.
 
     Raises:
@@ -64,17 +64,17 @@ def map_fields(option: str | None, fields: tuple[str, ...]) -> dict[str, str]:
 def find_columns(
     found: Sequence[str], fields: tuple[str, ...], source: str, option: str | None = None, label: str | None = None
 ) -> Columns:
-    """Return where a labelled file keeps its pairs; SNLI's own files are recognised.
+    """Return the columns in which a labelled file keeps its pairs. SNLI's own files are recognised.
 
     Args:
         found: The file's columns.
         fields: The fields of a pair, in model order.
         source: The file, for the message.
-        option: As `map_fields` takes it.
-        label: The column of the label, where it is not `label`.
+        option: The option `--fields`, as for `map_fields`.
+        label: The column of the label; None for `label`, or SNLI's `gold_label`.
 
     Raises:
-        UsageError: A column of the texts is not there.
+        UsageError: The file lacks a column of the texts.
     """
     snli = option is None and set(SNLI_COLUMNS.values()) <= set(found) and set(fields) <= set(SNLI_COLUMNS)
     texts = {f: SNLI_COLUMNS[f] for f in fields} if snli else map_fields(option, fields)
@@ -83,10 +83,10 @@ def find_columns(
 
 
 def check_columns(columns: Sequence[str], wanted: Mapping[str, str], source: str) -> None:
-    """Refuse a file that lacks a column.
+    """Check that a file has all columns that are needed.
 
     Raises:
-        UsageError: With the columns found, and the nearest name.
+        UsageError: A column is missing. The message lists the columns found, and suggests the nearest name.
     """
     missing = [column for column in wanted.values() if column not in columns]
     if not missing:

@@ -15,15 +15,15 @@ from pairlift.formats.lines import LineReader
 from pairlift.formats.row import Columns, Place, Reader, Row, Writer
 from pairlift.storage.open import open_input
 
-SKIP_BYTES = 1 << 20  # passed over at a time
+SKIP_BYTES = 1 << 20  # skipped at a time
 
 
 def open_reader(file: BinaryIO, source: str, found: Format) -> Reader:
     """Return the reader of a format.
 
     Raises:
-        InputError: The file is empty, or is not of that format.
-        UsageError: A column stands twice.
+        InputError: The file is empty, or does not have that format.
+        UsageError: A column name appears twice.
     """
     if found.kind == PARQUET:
         from pairlift.formats.parquet import ParquetReader
@@ -36,30 +36,30 @@ def open_reader(file: BinaryIO, source: str, found: Format) -> Reader:
 
 
 def check_alike(reader: Reader, first: Reader, source: str, first_source: str) -> None:
-    """Refuse an input of a job whose columns, or, in Parquet, their types, are not those of the first.
+    """Check that an input has the same columns as the first input of the job, and in Parquet the same types.
 
     Raises:
-        InputError: With what differs.
+        InputError: They differ. The message says how.
     """
     if reader.columns != first.columns:
         found, expected = (", ".join(each.columns or ()) for each in (reader, first))
         raise InputError(
-            f"{source}: has columns {found}; expected {expected}, as {first_source} has; score it by itself"
+            f"{source}: has columns {found}; expected {expected}, as {first_source} has; score it separately"
         )
     was, now = getattr(first, "schema", None), getattr(reader, "schema", None)
     if was is not None and now is not None and not was.equals(now):
         before, after = next((a, b) for a, b in zip(was, now, strict=True) if not a.equals(b))
         types = [f"{field.type}{'' if field.nullable else ' not null'}" for field in (after, before)]
         raise InputError(
-            f"{source}: column {after.name!r} is {types[0]}; expected {types[1]}, as {first_source} has; score it by itself"
+            f"{source}: column {after.name!r} is {types[0]}; expected {types[1]}, as {first_source} has; score it separately"
         )
 
 
 def reopen(file: BinaryIO, found: Format, source: str, place: Place) -> BinaryIO:
-    """Return what an open file holds from a place on, uncompressed.
+    """Return the decompressed contents of an open file, from a place onwards.
 
     Raises:
-        InputError: It cannot be read up to there.
+        InputError: The file cannot be read up to that place.
     """
     try:
         if not found.compression:
@@ -81,7 +81,7 @@ def make_writer(found: Format, columns: Columns, reader: Reader | None = None, f
         found: The format.
         columns: The input's columns (None for JSON lines to JSON lines, which need none) and the added ones.
         reader: The input's reader, whose schema a Parquet output keeps.
-        first: The first rows that can be scored, which decide the types of a Parquet output where the input has no schema.
+        first: The first rows that can be scored. They determine a Parquet output's types if the input has no schema.
 
     Raises:
         UsageError: The columns' names cannot be written.
@@ -98,6 +98,6 @@ def make_writer(found: Format, columns: Columns, reader: Reader | None = None, f
 
 
 def read_rows(path: str) -> Iterator[Row]:
-    """Yield the rows of a file; errors as `open_input` and `open_reader`."""
+    """Yield the rows of a file. Raises what `open_input` and `open_reader` raise."""
     with open_input(path) as file:
         yield from open_reader(file, path, format_of(path))

@@ -1,4 +1,4 @@
-"""Formats: how a file of rows is written, by its extensions."""
+"""Formats: the format of a file of rows, according to its extensions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ KINDS = (*DELIMITERS, ".jsonl", PARQUET)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Format:
-    """How a file is written.
+    """The format of a file.
 
     Attributes:
         kind: `.csv`, `.tsv`, `.jsonl` or `.parquet`.
-        compression: `.gz`, `.zst` or nothing; nothing for Parquet, which has its own.
-        quoted: Whether fields of CSV or TSV may stand in quotes.
+        compression: `.gz`, `.zst` or empty; empty for Parquet, which has its own compression.
+        quoted: Whether fields of CSV or TSV may be quoted.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class Format:
 
     @property
     def delimiter(self) -> str | None:
-        """What stands between fields, in CSV and TSV."""
+        """The character between fields of CSV and TSV; None for other formats."""
         return DELIMITERS.get(self.kind)
 
 
@@ -43,13 +43,14 @@ def format_of(path: str, other: str | None = None, quoting: str | None = None) -
     """Return a file's format by its extensions.
 
     Args:
-        path: The file; a stream (`-`) has the format of the other end, uncompressed, and JSON lines where that is Parquet. A
-            directory (`/` at its end) holds files of the format that its name says, or else of the other end's.
-        other: The other end of a job.
-        quoting: `minimal` or `none`, for CSV and TSV; by default CSV is quoted where it must be, and TSV is not.
+        path: The file. A stream (`-`) has the format of the other end, uncompressed, or JSON lines if that is Parquet.
+            The files in a directory (`/` at its end) have the format that its name says, or otherwise that of the other
+            end.
+        other: The other end of a job: the output for an input, and the input for an output.
+        quoting: `minimal` or `none`, for CSV and TSV. By default CSV is quoted where necessary, and TSV is not quoted.
 
     Raises:
-        UsageError: The extension is not one of ours, or the extra that it takes is not installed.
+        UsageError: The extension is not supported, or the extra that it needs is not installed.
     """
     if path == STREAM:
         kind = format_of(other).kind if other not in (None, STREAM) else ".jsonl"
@@ -58,7 +59,7 @@ def format_of(path: str, other: str | None = None, quoting: str | None = None) -
     if path.endswith("/"):
         if other in (None, STREAM):
             raise UsageError(f"{path}: ends in a slash; expected a file's name")
-        if not any(suffix in KINDS for suffix in suffixes[-2:]):  # its files have the format of the other end's
+        if not any(suffix in KINDS for suffix in suffixes[-2:]):  # its files have the format of the other end
             return format_of(str(other), None, quoting)
     compression = suffixes.pop() if suffixes and suffixes[-1] in SUFFIXES else ""
     kind = suffixes[-1] if suffixes else ""

@@ -1,4 +1,4 @@
-"""Values as JSON, and JSON as it was spelt."""
+"""Values as JSON, and values in their original JSON text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def dump_json(value: Any) -> str:
     """Return a value as JSON, integers of any size included.
 
     Raises:
-        RowError: JSON has no such value: NaN, infinity, what cannot be shown as text, or too deep a nest (`unwritable`).
+        RowError: JSON cannot hold the value: NaN, infinity, a type without a text form, or nested too deep
+            (`unwritable`).
     """
     try:
         if not _is_finite(value):
@@ -39,7 +40,7 @@ def dump_json(value: Any) -> str:
 
 
 def _spell(value: Any) -> Any:
-    """Return what stands for a value that JSON has no type for."""
+    """Return the replacement for a value that JSON has no type for."""
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, decimal.Decimal | datetime.timedelta | uuid.UUID):
@@ -48,7 +49,7 @@ def _spell(value: Any) -> Any:
 
 
 def show_json(value: Any) -> str:
-    """Return a value as JSON for people to read: what JSON lacks is text, or null."""
+    """Return a value as JSON for people to read. A value that JSON cannot hold becomes text or null."""
     try:
         return orjson.dumps(value, default=_show).decode()
     except TypeError:
@@ -63,13 +64,13 @@ def _show(value: Any) -> Any:
 
 
 def read_members(text: str) -> Mapping[str, str | None]:
-    """Return the members of a JSON object: strings decoded, null as None, everything else as it is spelt.
+    """Return the members of a JSON object: strings decoded, null as None, everything else as its original text.
 
     Args:
-        text: An object that has been read already, so that it is known to be valid.
+        text: An object that has already been parsed, so it is known to be valid.
 
     Raises:
-        RowError: It is nested too deep (`unwritable`).
+        RowError: The object is nested too deep (`unwritable`).
     """
     members: dict[str, str | None] = {}
     place = _skip(text, text.index("{") + 1)

@@ -1,4 +1,4 @@
-"""JSON lines: one object a line, passed through byte for byte with the scores put at its end."""
+"""JSON lines: one object per line, copied byte for byte, with the scores added at its end."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pairlift.formats.lines import MAX_LINE, Line, LineReader
 from pairlift.formats.row import Columns, Place, Row, Span, find_repeated, make_span
 from pairlift.formats.text import TextWriter
 
-_KEY = re.compile(rb'"\s*:')  # every key ends so, and now and then something inside a string
-_LARGE = 2.0**63  # orjson makes floats of integers that 64 bits cannot hold
+_KEY = re.compile(rb'"\s*:')  # the end of each key, and sometimes a part of a string
+_LARGE = 2.0**63  # orjson turns integers beyond 64 bits into floats
 
 
 class JsonlReader:
-    """Rows of JSON lines. Blank lines are passed over; a line that is not an object is a row with an error."""
+    """Rows of JSON lines. Blank lines are skipped; a line that is not an object is a row with an error."""
 
     columns: tuple[str, ...] | None = None
     count: int | None = None
@@ -36,12 +36,12 @@ class JsonlReader:
         self._number = 0
 
     def move(self, file: BinaryIO, place: Place) -> None:
-        """Go on at a place; as `Reader.move`."""
+        """Continue at a place; see `Reader.move`."""
         self._lines.move(file, place)
         self._number = place.row
 
     def check_texts(self, columns: Iterable[str]) -> None:
-        """Accept any: the columns have no types."""
+        """Accept all columns, because they have no types."""
 
     def __iter__(self) -> Iterator[Row]:
         while (line := self._lines.next()) is not None:
@@ -78,7 +78,8 @@ def _read_object(data: bytes) -> Mapping[str, Any]:
         raise RowError("bad_json", str(error)) from None
     if not isinstance(values, dict):
         raise RowError("not_an_object", f"found {type(values).__name__}, expected an object")
-    # orjson keeps the last of equal keys and rounds large integers: what might hold either is read by the slower module.
+    # orjson keeps only the last of equal keys, and rounds large integers. If a line may contain either, json parses it,
+    # which is slower.
     once = data.count(b":") == len(values) or len(_KEY.findall(data)) == len(values)
     if once and not any(map(_is_doubtful, values.values())):
         return values
@@ -97,12 +98,12 @@ def _is_doubtful(value: Any) -> bool:
 def _take_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise RowError("duplicate_key", f"key {find_repeated([name for name, _ in pairs])!r} stands twice")
+        raise RowError("duplicate_key", f"key {find_repeated([name for name, _ in pairs])!r} appears twice")
     return values
 
 
 class JsonlWriter(TextWriter):
-    """Writes JSON lines: an object of the input as it stood, or the columns of a table."""
+    """Writes JSON lines: the unchanged objects of JSON lines, or objects made of a table's columns."""
 
     def __init__(self, columns: Columns, compression: str) -> None:
         super().__init__(b"", compression)
@@ -113,7 +114,8 @@ class JsonlWriter(TextWriter):
         """Return one row.
 
         Raises:
-            RowError: The object has a key of ours already (`column_taken`), or a value that JSON lacks (`unwritable`).
+            RowError: The row already has the key of an added column (`column_taken`), or a value that JSON cannot hold
+                (`unwritable`).
         """
         taken = [name for name in self._columns.added if name in row.values]
         if taken:

@@ -1,4 +1,4 @@
-"""Lines of a file of bytes, with where they stand, and none longer than a bound."""
+"""Lines of a binary file with their positions, up to a maximum length."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pairlift.errors import InputError
 from pairlift.formats.failures import FAILURES, explain_failure
 from pairlift.formats.row import Place
 
-MAX_LINE = 1 << 20  # bytes; a longer line is a row with an error, and is never held whole
+MAX_LINE = 1 << 20  # bytes; a longer line is a row with an error, and is never in memory as a whole
 UTF8_BOM = b"\xef\xbb\xbf"
 PACKED = {b"\x1f\x8b": "gzip (.gz)", b"\x28\xb5\x2f\xfd": "zstd (.zst)", b"PAR1": "Parquet (.parquet)"}
 FOREIGN_BOMS = {
@@ -27,10 +27,10 @@ class Line:
     """A line.
 
     Attributes:
-        number: From 1.
-        start: Its first byte's place in the file, uncompressed.
-        end: Where the next line starts.
-        data: Its bytes with the line end; only the first `MAX_LINE` of a longer one.
+        number: The line's number, from 1.
+        start: The uncompressed offset of its first byte.
+        end: The uncompressed offset of the next line.
+        data: Its bytes, including the line end; only the first `MAX_LINE` bytes of a longer line.
     """
 
     number: int
@@ -40,15 +40,16 @@ class Line:
 
     @property
     def whole(self) -> bool:
-        """Whether `data` is all of it."""
+        """Whether `data` is the complete line."""
         return len(self.data) == self.end - self.start
 
 
 class LineReader:
-    """Reads lines one by one, and takes some back.
+    """Reads lines one by one, and lets the caller put lines back.
 
     Raises:
-        InputError: The file is not UTF-8 by its first bytes, is compressed and damaged, or cannot be read.
+        InputError: The first bytes are not those of UTF-8 text, or the file is compressed and damaged, or cannot be
+            read.
     """
 
     def __init__(self, file: BinaryIO, source: str) -> None:
@@ -70,7 +71,7 @@ class LineReader:
             self._returned.append(first)
 
     def move(self, file: BinaryIO, place: Place) -> None:
-        """Go on with a file that is at a place."""
+        """Continue with a file that is positioned at a place."""
         self._returned.clear()
         self._file = file
         self._number, self._offset = (place.line or 1) - 1, place.start or 0
@@ -80,13 +81,13 @@ class LineReader:
         return self._returned.popleft() if self._returned else self._read()
 
     def take_back(self, lines: list[Line]) -> None:
-        """Return lines that will be read again."""
+        """Put lines back, to be read again."""
         self._returned.extendleft(reversed(lines))
 
     def scan(self) -> Iterator[tuple[int, int, int, bytes]]:
-        """Yield the lines as they are in `Line`, which takes longer to make: number, start, end and data.
+        """Yield number, start, end and data of each line, which is faster than making a `Line`.
 
-        Lines may be taken one by one between them, and given back.
+        Between two of them, the caller may read lines with `next`, and put lines back.
         """
         while True:
             if self._returned:
@@ -121,7 +122,7 @@ class LineReader:
         return line
 
     def _pass_rest(self, data: bytes) -> int:
-        """Read to the end of a line that begins so, and return how many bytes of it are passed over."""
+        """Read to the end of a line that begins with `data`, and return how many bytes were skipped."""
         passed = 0
         while len(data) == MAX_LINE and not data.endswith(b"\n"):
             data = self._file.readline(MAX_LINE)

@@ -15,7 +15,7 @@ GZIP = 31  # zlib's number for a gzip header
 
 
 class MemberStream(io.RawIOBase):
-    """What a compressed file holds, with the places where each of its members begins."""
+    """The decompressed contents of a file, with the offsets at which its members begin."""
 
     def __init__(self, file: BinaryIO, compression: str, source: str) -> None:
         self._file = file
@@ -26,14 +26,14 @@ class MemberStream(io.RawIOBase):
         self._data = b""
         self._read = self._made = 0
         self._member: Any = None
-        self._dry = False  # whether the member gave nothing when it was asked last
+        self._dry = False  # whether the member's last call returned nothing
 
     def readable(self) -> bool:
-        """Return that it is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer, and return how many bytes came.
+        """Read into a buffer, and return the number of bytes; 0 at the end of the file.
 
         Raises:
             EOFError: The file is cut off or damaged.
@@ -47,22 +47,22 @@ class MemberStream(io.RawIOBase):
         return 0
 
     def find(self, start: int) -> tuple[int, int]:
-        """Return the member that holds an uncompressed byte, by its first byte, and how far into it that byte is.
+        """Return the offset of the member that holds an uncompressed byte, and that byte's offset in the member.
 
-        Earlier bytes are not asked for again.
+        Later calls must not ask for earlier bytes.
         """
         at = bisect.bisect_right(self._begun, start) - 1
         del self._begun[:at], self._members[:at]
         return self._members[0], start - self._begun[0]
 
     def _fill(self) -> bool:
-        """Read on, and return whether anything came: an empty read is the end of the file, and nothing else is."""
+        """Read the next block, and return whether it has any bytes. Only an empty block is the end of the file."""
         self._data = self._file.read(READ)
         self._read += len(self._data)
         return bool(self._data)
 
     def _begin(self) -> bool:
-        """Begin a member, and return whether there is one; padding after the last of gzip is passed over."""
+        """Begin the next member, and return whether there is one. Padding after a gzip member is skipped."""
         while True:
             if self._begun and self._zstd is None:
                 self._data = self._data.lstrip(b"\0")
@@ -78,7 +78,7 @@ class MemberStream(io.RawIOBase):
     def _decompress(self, most: int) -> bytes:
         """Return some bytes of the member, perhaps none."""
         member, ended = self._member, False
-        # A decompressor may still hold output, or input, of what it was given before; then there may be no need to read.
+        # The decompressor may still hold input or output from earlier calls; then it may not need to read more.
         if not self._data and (self._zstd is None or self._dry or member.needs_input):
             ended = not self._fill()
         try:
@@ -89,14 +89,14 @@ class MemberStream(io.RawIOBase):
         if member.eof:
             self._data, self._member = member.unused_data, None
         elif ended and not piece:
-            raise EOFError("the file ends in the middle of it")
+            raise EOFError("the file ends in the middle of a compressed piece")
         else:
             self._data = b"" if self._zstd else member.unconsumed_tail
         return piece
 
 
 def import_zstd(path: str) -> Any:
-    """Return the module of zstd.
+    """Return Python's zstd module.
 
     Raises:
         UsageError: The extra is not installed.

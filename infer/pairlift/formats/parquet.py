@@ -1,4 +1,4 @@
-"""Parquet read: typed columns, batch by batch."""
+"""The Parquet reader: typed columns, batch by batch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pairlift.formats.json_text import show_json
 from pairlift.formats.lines import MAX_LINE
 from pairlift.formats.row import Place, Row, find_repeated
 
-BATCH_ROWS = 64  # few, for a file of a kilobyte may hold rows of megabytes, each the same text
-READ_BYTES = 1 << 20  # of a column at a time, so that a row group need not fit into memory
+BATCH_ROWS = 64  # few, because a file of a kilobyte may hold rows of megabytes (one repeated text)
+READ_BYTES = 1 << 20  # read from a column at a time, so that a row group need not fit into memory
 
 
 def import_arrow(path: str) -> Any:
@@ -34,7 +34,7 @@ class ParquetReader:
 
     Attributes:
         columns: The columns' names.
-        count: How many rows there are.
+        count: The number of rows.
         schema: The Arrow schema.
     """
 
@@ -49,7 +49,7 @@ class ParquetReader:
                 buffer_size=READ_BYTES,
                 pre_buffer=False,
                 page_checksum_verification=True,
-                coerce_int96_timestamp_unit="us",  # as nanoseconds, times before 1678 and after 2261 come out as others
+                coerce_int96_timestamp_unit="us",  # as nanoseconds, times before 1678 and after 2261 would be wrong
             )
         except self._damage as error:
             self._below.check(source, "after row 0")
@@ -62,10 +62,10 @@ class ParquetReader:
         self._number = 0
         repeated = find_repeated(self.columns)
         if repeated is not None:
-            raise UsageError(f"{source}: column {repeated!r} stands twice; rename one")
+            raise UsageError(f"{source}: column {repeated!r} appears twice; rename one")
 
     def check_texts(self, columns: Iterable[str]) -> None:
-        """Refuse columns that do not hold text.
+        """Check that columns hold text.
 
         Raises:
             UsageError: A column has another type.
@@ -76,12 +76,12 @@ class ParquetReader:
             of = kind.value_type if types.is_dictionary(kind) else kind
             if not (types.is_string(of) or types.is_large_string(of) or types.is_string_view(of)):
                 raise UsageError(
-                    f"{self._source}: column {name!r} has the type {kind}, expected string; write it as one, or choose another "
-                    "with --fields"
+                    f"{self._source}: column {name!r} has the type {kind}, expected string; convert it, or choose another "
+                    "column with --fields"
                 )
 
     def move(self, file: BinaryIO, place: Place) -> None:
-        """Go on at a row; the file is the reader's own."""
+        """Continue at a row. The file is ignored, because the reader has its own."""
         self._number = place.row
 
     def __iter__(self) -> Iterator[Row]:
@@ -105,8 +105,8 @@ class ParquetReader:
             except self._damage as error:
                 self._below.check(self._source, f"after row {number}")
                 known = isinstance(error, self._arrow.ArrowNotImplementedError)
-                what = "holds what pyarrow cannot read" if known else "damaged"
-                advice = "write it otherwise" if known else "copy it again"
+                what = "contains data that pyarrow cannot read" if known else "damaged"
+                advice = "write it with other types" if known else "copy it again"
                 raise InputError(
                     f"{self._source}: {what} after row {number} ({first_line(error)}); {advice}"
                 ) from error
@@ -148,13 +148,13 @@ class ParquetReader:
                     ValueError,
                     OverflowError,
                     self._arrow.ArrowException,
-                ) as error:  # times that Python has none of, deep inside
+                ) as error:  # nested times that Python cannot represent
                     values.append(Unreadable(f"{name}: {first_line(error)}"))
             return values
 
 
 class Unreadable:
-    """A value that passes from Parquet to Parquet, and that nothing else can hold."""
+    """A value that only a Parquet output can hold."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
@@ -164,7 +164,7 @@ class Unreadable:
 
 
 def _show(arrow: Any, column: Any) -> Any:
-    """Return a column with values that JSON has, where it has others and Arrow knows how to write them."""
+    """Return a column in a form that JSON can hold: times and decimals become text, if Arrow can format them."""
     kind, types = column.type, arrow.types
     if isinstance(kind, arrow.BaseExtensionType):
         return _show(arrow, column.storage)
@@ -172,6 +172,6 @@ def _show(arrow: Any, column: Any) -> Any:
         if types.is_temporal(kind) or types.is_decimal(kind):
             return column.cast(arrow.string())
     except arrow.ArrowException:
-        if types.is_timestamp(kind):  # a zone that is not known here; the instant is the same in UTC
+        if types.is_timestamp(kind):  # a time zone that this machine does not know; in UTC the instant is the same
             return column.cast(arrow.timestamp(kind.unit, "UTC")).cast(arrow.string())
     return column

@@ -1,4 +1,4 @@
-"""Parquet written: a part is an Arrow stream, and becomes a row group of the file."""
+"""The Parquet writer: a part is an Arrow stream, which becomes a row group of the file."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pairlift.formats.json_text import dump_json, read_members
 from pairlift.formats.parquet import import_arrow
 from pairlift.formats.row import Columns, Row, Written, check_keys
 
-JSON_TEXT = {b"content": b"json"}  # marks a column of values that have no common type, each as JSON
+JSON_TEXT = {b"content": b"json"}  # marks a column of JSON text, for values without a common type
 
 
 class ParquetWriter:
-    """Writes Parquet: the columns of a Parquet input as they were, those of another input with the types its first rows show."""
+    """Writes Parquet: a Parquet input's columns unchanged, another input's columns with the types of its first rows."""
 
     header = b""
 
     def __init__(self, columns: Columns, schema: Any) -> None:
-        """Take the columns, and their Arrow schema without the added ones."""
+        """Take the columns, and the Arrow schema of all but the added ones."""
         self._arrow = arrow = import_arrow("output")
         self._given, self._added = columns.given or (), columns.added
         self._names = frozenset(self._given)
@@ -36,7 +36,7 @@ class ParquetWriter:
         self._schema = arrow.schema([*self._fields, *added], metadata=schema.metadata)
 
     def write(self, rows: Sequence[Row], predictions: Sequence[str], probabilities: NDArray[np.float32]) -> Written:
-        """Return an Arrow stream of rows; as `Writer.write`."""
+        """Return an Arrow stream of rows; see `Writer.write`."""
         arrow = self._arrow
         errors: dict[int, RowError] = {}
         if not rows:
@@ -51,7 +51,7 @@ class ParquetWriter:
             arrow.array(predictions, arrow.string()),
             *(arrow.array(np.ascontiguousarray(p)) for p in probabilities.T),
         ]
-        # One piece a column: how the rows came in batches leaves no trace.
+        # One piece per column, so that the bytes do not depend on the batches in which the rows were read.
         table = arrow.Table.from_arrays([*given, *scores], schema=self._schema).combine_chunks()
         sink = arrow.BufferOutputStream()
         with arrow.ipc.new_stream(sink, self._schema) as stream:
@@ -98,8 +98,8 @@ def infer_schema(names: Sequence[str], rows: Sequence[Row]) -> Any:
 
     Args:
         names: The columns.
-        rows: The input's first rows, which decide: text, booleans, 64-bit integers, floats; JSON text for what is nested or
-            mixed.
+        rows: The input's first rows, which determine the types: text, booleans, 64-bit integers or floats; JSON text
+            for nested or mixed values.
     """
     arrow = import_arrow("output")
     good = [row.values for row in rows if row.error is None]
@@ -120,7 +120,7 @@ def infer_schema(names: Sequence[str], rows: Sequence[Row]) -> Any:
 
 
 def _spell_members(row: Row) -> dict[str, str | None]:
-    """Return the members of a row of JSON lines as JSON: strings in quotes, everything else as it is spelt."""
+    """Return the members of a row of JSON lines as JSON: strings in quotes, everything else as its original text."""
     spelt = read_members(row.raw)
     return {name: dump_json(value) if isinstance(value, str) else spelt[name] for name, value in row.values.items()}
 

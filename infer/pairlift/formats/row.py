@@ -1,4 +1,4 @@
-"""A row of an input file, and what reads and writes rows."""
+"""A row of an input file, and the protocols for reading and writing rows."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Row:
     """One record.
 
     Attributes:
-        number: From 0, over all records of its file, bad ones included.
-        line: Where it begins, from 1; None in Parquet, which has no lines.
-        start, end: The bytes it takes in the file, uncompressed, with its line end; None in Parquet.
-        values: The columns by name, in the file's order; strings, or JSON values from JSON lines and Parquet.
-        raw: The record's text as it stands in the file, without its line end; from Parquet, its values as JSON.
-        error: Why it cannot be scored, or None.
-        batch, place: From Parquet, the Arrow record batch that the record is in, and its index there.
+        number: The record's number in its file, from 0; invalid records are counted too.
+        line: The line at which the record begins, from 1; None in Parquet, which has no lines.
+        start, end: The record's uncompressed byte offsets in the file, including its line end; None in Parquet.
+        values: The values by column, in the file's order: strings, or JSON values from JSON lines and Parquet.
+        raw: The record's original text without its line end; from Parquet, its values as JSON.
+        error: Why the record cannot be scored, or None.
+        batch, place: From Parquet, the Arrow record batch that holds the record, and the record's index there.
     """
 
     number: int
@@ -40,7 +40,7 @@ class Row:
 
 
 class Span(NamedTuple):
-    """Where a row begins and ends, as `Row` has it, without what is in it."""
+    """The position of a row, with the meanings of `Row`, but without the row's contents."""
 
     number: int
     line: int
@@ -49,20 +49,20 @@ class Span(NamedTuple):
     raw: str = ""
 
 
-# What `Span` itself does when it is called, at half the time: takes the values in order, all of them.
+# Does what calling `Span` does, in half the time. Takes all values, in order.
 make_span = cast("Callable[[tuple[int, int, int, int, str]], Span]", functools.partial(tuple.__new__, Span))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a row stands in a file, so that reading can begin there.
+    """The position of a row in a file, at which reading can begin.
 
     Attributes:
-        row: Its number, from 0.
-        line: Its line, from 1; None in Parquet.
-        start: Its first byte, uncompressed; None in Parquet.
-        member: In a compressed file, the first byte of the gzip member or zstd frame that it begins in.
-        skip: Bytes from the beginning of that member to the row, uncompressed.
+        row: The row's number, from 0.
+        line: The row's line, from 1; None in Parquet.
+        start: The uncompressed offset of the row's first byte; None in Parquet.
+        member: In a compressed file, the offset of the gzip member or zstd frame in which the row begins.
+        skip: Uncompressed bytes between the beginning of that member and the row.
     """
 
     row: int
@@ -76,7 +76,7 @@ class Place:
 class Columns:
     """The columns of an output: the input's, unchanged and in order, then the added ones.
 
-    `given` is None for JSON lines out of JSON lines: each object then keeps its own keys.
+    `given` is None if JSON lines are made from JSON lines: each object then keeps its own keys.
     """
 
     given: tuple[str, ...] | None
@@ -85,16 +85,17 @@ class Columns:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """Rows as bytes, and those that the format cannot hold, by their index."""
+    """Rows as bytes, and the errors of rows that the format cannot hold, by their index."""
 
     output: bytes
     errors: Mapping[int, RowError]
 
 
 class Reader(Protocol):
-    """Rows of a file, in order; `columns` where the format has a header, `count` where it says how many rows.
+    """Yields the rows of a file, in order.
 
-    Text formats also have `spans`: rows without what is in them, where their ends can be found without reading it.
+    `columns` is None if the format has no header, and `count` is None if the file does not say how many rows it has.
+    Text formats also have `spans`, which finds the ends of rows without parsing them, where that is possible.
     """
 
     columns: tuple[str, ...] | None
@@ -103,24 +104,24 @@ class Reader(Protocol):
     def __iter__(self) -> Iterator[Row]: ...
 
     def move(self, file: BinaryIO, place: Place) -> None:
-        """Go on at a place.
+        """Continue at a place.
 
         Args:
-            file: Uncompressed, at the place's first byte.
+            file: The uncompressed file, positioned at the place's first byte.
             place: The place.
         """
         ...
 
     def check_texts(self, columns: Iterable[str]) -> None:
-        """Refuse columns whose type is not text; a `UsageError`."""
+        """Raise a `UsageError` if the type of a column is not text."""
         ...
 
 
 class Writer(Protocol):
-    """Rows with their scores as a part of a file, and parts joined to a file.
+    """Turns rows with their scores into parts of a file, and joins parts into a file.
 
-    A part is a pure function of its rows. `header` is what stands before the first part where parts only need to be put one
-    after the other.
+    A part is a pure function of its rows. `header` holds the bytes before the first part, if a file is the
+    concatenation of its parts.
     """
 
     header: bytes
@@ -136,20 +137,20 @@ class Writer(Protocol):
         ...
 
     def join(self, parts: Iterable[BinaryIO], file: BinaryIO) -> None:
-        """Write a whole file out of its parts."""
+        """Write a complete file from its parts."""
         ...
 
 
 def find_repeated(names: Sequence[str]) -> str | None:
-    """Return a name that stands twice, or None."""
+    """Return a name that appears more than once, or None."""
     return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def check_keys(row: Row, names: frozenset[str], added: Sequence[str]) -> None:
-    """Refuse a row with a key that an output with columns has no column for.
+    """Check that an output with columns has a column for each key of a row.
 
     Raises:
-        RowError: `column_taken` or `unknown_column`.
+        RowError: A key is that of an added column (`column_taken`), or has no column (`unknown_column`).
     """
     if row.values.keys() <= names:
         return
@@ -159,5 +160,5 @@ def check_keys(row: Row, names: frozenset[str], added: Sequence[str]) -> None:
     unknown = next(name for name in row.values if name not in names)
     raise RowError(
         "unknown_column",
-        f"key {unknown!r} comes after the first rows, whose keys are the output's columns; write JSONL",
+        f"key {unknown!r} does not occur in the first rows, whose keys are the output's columns; write JSONL",
     )

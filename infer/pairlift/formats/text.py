@@ -1,4 +1,4 @@
-"""What the text formats have in common when they are written: row after row, part after part, each part packed by itself."""
+"""The writer that all text formats share: it writes row by row, and compresses each part separately."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ BLOCK = 1 << 20  # bytes copied at a time
 
 
 class TextWriter:
-    """Writes rows one by one; a format says how a row is spelt."""
+    """Writes rows one by one. Each format has its own `spell`, which turns a row into bytes."""
 
     def __init__(self, header: bytes, compression: str) -> None:
         self._compression = compression
         self.header = compress(header, compression)
 
     def spell(self, row: Row, prediction: str, probabilities: Sequence[str]) -> bytes:
-        """Return one row with its line end; a probability is the shortest decimal that is the same float32.
+        """Return one row with its line end. A probability is the shortest decimal that gives the same float32.
 
         Raises:
             RowError: The format cannot hold the row.
@@ -33,7 +33,7 @@ class TextWriter:
         raise NotImplementedError
 
     def write(self, rows: Sequence[Row], predictions: Sequence[str], probabilities: NDArray[np.float32]) -> Written:
-        """Return the part that holds rows; as `Writer.write`."""
+        """Return the part that holds rows; see `Writer.write`."""
         output: list[bytes] = []
         errors: dict[int, RowError] = {}
         scores = format_scores(probabilities)
@@ -57,6 +57,6 @@ def join_files(parts: Iterable[BinaryIO], file: BinaryIO) -> None:
 
 
 def format_scores(probabilities: NDArray[np.float32]) -> list[list[str]]:
-    """Return each row's probabilities as the shortest decimals that are the same float32."""
+    """Return each row's probabilities as the shortest decimals that give the same float32."""
     text = orjson.dumps(np.ascontiguousarray(probabilities), option=orjson.OPT_SERIALIZE_NUMPY).decode()
     return [row.split(",") for row in text[2:-2].split("],[")] if len(probabilities) else []

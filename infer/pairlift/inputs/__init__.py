@@ -1,1 +1,1 @@
-"""Inputs: which files a job reads, which rows they have, and in which chunks."""
+"""Inputs: finds the files of a job, their rows and their chunks."""

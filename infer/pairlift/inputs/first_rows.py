@@ -1,4 +1,4 @@
-"""The first rows of inputs that do not say what columns they have: they decide the columns of the output."""
+"""The first rows of inputs without a header: they determine the columns of the output."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pairlift.storage.stamp import Input
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class FirstRows:
-    """The first rows of inputs without columns.
+    """The first rows of inputs without a header.
 
     Attributes:
-        rows: Those that were looked at, each with its input's name.
-        all: The rows of the first input, from its first one on.
-        leaders: The inputs that were looked at.
-        more: Whether there are others.
+        rows: The rows that were examined, each with its input's name.
+        all: All rows of the first input.
+        leaders: The inputs that were examined.
+        more: Whether there are rows or inputs that were not examined.
     """
 
     rows: list[tuple[str, Row]]
@@ -31,14 +31,14 @@ class FirstRows:
 
 
 def look_at_first(rows: Iterator[Row], inputs: tuple[Input, ...], found: Format, keyless: bool, most: int) -> FirstRows:
-    """Look at the first rows of inputs without columns.
+    """Examine the first rows of inputs without a header.
 
     Args:
-        rows: Of the first input.
-        inputs: In order.
+        rows: The rows of the first input.
+        inputs: The inputs, in order.
         found: Their format.
-        keyless: Whether the output needs no columns, so that one good row is enough.
-        most: How many are looked at.
+        keyless: Whether the output needs no columns, so that one valid row is enough.
+        most: How many rows are examined at most.
     """
     kept, leaders = _take_first(rows, keyless, most), inputs[:1]
     beyond = None if keyless else next(rows, None)
@@ -67,8 +67,9 @@ def _take_first(rows: Iterator[Row], one_is_enough: bool, most: int) -> list[Row
 
 
 def _look_ahead(inputs: tuple[Input, ...], found: Format, most: int) -> tuple[list[tuple[str, Row]], tuple[Input, ...]]:
-    """Return rows of the inputs after the first, at most so many, each with its input's name, and the inputs that have been
-    looked at, the first included.
+    """Return rows of the inputs after the first, and the inputs that were examined, including the first.
+
+    There are at most `most` rows, each with its input's name.
     """
     rows, size = list[tuple[str, Row]](), 0
     for i, each in enumerate(inputs[1:], 1):

@@ -1,4 +1,4 @@
-"""Labelled pairs: what training, evaluation and the export's proof read, and what is left out of it."""
+"""Labelled pairs for training, evaluation and the export's proof, and a count of the rows that are left out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Labelled:
 
     Attributes:
         pairs: Texts in model order.
-        labels: Each pair's label as text, or None where it has none.
+        labels: Each pair's label as text, or None if it has none.
         left_out: Rows that hold no pair, by reason.
     """
 
@@ -42,12 +42,12 @@ def read_labelled(
     Args:
         path: A path, `s3://bucket/key`, or `-`.
         fields: The fields of a pair in model order.
-        columns: As the option `--fields`; SNLI's own columns are found without it.
-        label: The label's column; by default `label`, or SNLI's `gold_label`.
-        optional: Whether a file without a label column will do, where `label` names none.
+        columns: The option `--fields`. SNLI's own columns are found without it.
+        label: The label's column; None for `label`, or SNLI's `gold_label`.
+        optional: Whether the file may lack a label column, if `label` is None.
 
     Raises:
-        InputError: Not readable.
+        InputError: The file cannot be read.
         UsageError: A column is missing.
     """
     return collect(_read_records(path, fields, columns, label, optional), None)
@@ -57,8 +57,8 @@ def collect(records: Iterable[Record], names: tuple[str, ...] | None) -> Labelle
     """Return the pairs of records with their labels as text, and count the rows that hold none.
 
     Args:
-        records: In order.
-        names: The data set's own label names, where it has them.
+        records: The records, in order.
+        names: The data set's own label names, if it has any.
     """
     pairs: list[Pair] = []
     labels: list[str | None] = []
@@ -73,11 +73,11 @@ def collect(records: Iterable[Record], names: tuple[str, ...] | None) -> Labelle
 
 
 def label_text(label: Any, names: tuple[str, ...] | None) -> str | None:
-    """Return a row's label as text, or None where it has none.
+    """Return a row's label as text, or None if it has none.
 
     Args:
-        label: As it was read; a whole number is a place in `names`, where the data set has them.
-        names: The data set's own label names.
+        label: The label as it was read. An integer is an index into `names`, if the data set has them.
+        names: The data set's own label names, or None.
     """
     if isinstance(label, int) and not isinstance(label, bool) and names is not None:
         return names[label] if 0 <= label < len(names) else None
@@ -86,10 +86,10 @@ def label_text(label: Any, names: tuple[str, ...] | None) -> str | None:
 
 
 def check_labels(found: Sequence[str | None], labels: tuple[str, ...], source: str) -> None:
-    """Refuse a label that the model does not have.
+    """Check that the model has all labels that were found.
 
     Raises:
-        InputError: With the first such label.
+        InputError: A label is unknown. The message names the first one.
     """
     unknown = sorted({label for label in found if label is not None} - set(labels))
     if unknown:

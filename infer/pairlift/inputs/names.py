@@ -1,4 +1,4 @@
-"""The inputs of a job: a file, an object or a stream, or several that a pattern, a directory or a prefix names, in order of name."""
+"""The inputs of a job: one file, object or stream, or all files of a pattern, directory or prefix, sorted by name."""
 
 from __future__ import annotations
 
@@ -18,32 +18,33 @@ from pairlift.storage.open import STREAM, open_input, open_store
 from pairlift.storage.stamp import Input, Stamp, read_stamp
 from pairlift.storage.url import SCHEME, is_remote
 
-OPENERS = 16  # objects asked for at once: each takes a round trip
-LOT_BYTES = 4 << 20  # of small inputs that are read as one
+OPENERS = 16  # objects opened at the same time, because each takes a round trip
+LOT_BYTES = 4 << 20  # of small inputs that share a lot
 LOT_INPUTS = 4096
-BELOW = "**/*"  # what a directory or a prefix stands for
+BELOW = "**/*"  # the pattern that a directory or a prefix stands for
 SOME_PART = "/part-00000-000000000000-000000000000"
 
 log = logging.getLogger(__name__)
 
 
 def is_several(named: str) -> bool:
-    """Whether a name is a pattern (`*` and `?` within a folder's or file's name, `**/` for any folders), a directory or a prefix."""
+    """Whether a name is a directory, prefix or pattern (`*` and `?` match within one name, `**/` any folders)."""
     return named.endswith("/") or (("*" in named or "?" in named) and not _is_there(named))
 
 
 def find_inputs(named: str) -> list[str]:
-    """Return the names of the files or objects that a name stands for, in order.
+    """Return the names of the files or objects that a name stands for, sorted.
 
-    `*`, `?` and `**/` stand for no folder's or file's name that begins with `.` or `_`, and a directory or prefix is `**/*` below
-    it. Files of other extensions than ours are passed over there, and everywhere empty ones and the rejects of earlier jobs.
+    `*`, `?` and `**/` do not match names of files and folders that begin with `.` or `_`. A directory or prefix stands
+    for `**/*` below it; there, files with unsupported extensions are skipped. For patterns, directories and prefixes
+    alike, empty files and the rejects of earlier jobs are skipped.
 
     Args:
-        named: A path or `s3://bucket/key`, or what `is_several` knows; `-`.
+        named: A path, `s3://bucket/key`, `-`, or a name that `is_several` accepts.
 
     Raises:
-        InputError: There are none, a folder cannot be read, or an output there is not finished.
-        UsageError: They are of several formats, or it is a directory without its slash.
+        InputError: Nothing was found, a folder cannot be read, or files are parts of an unfinished output.
+        UsageError: The files have different formats, or the name is a directory without a slash at its end.
     """
     if named == STREAM or not is_several(named):
         if not is_remote(named) and os.path.isdir(named):  # noqa: PTH112 (Path.is_dir raises for names that are too long)
@@ -56,7 +57,9 @@ def find_inputs(named: str) -> list[str]:
     _check_finished(names)
     empty = [name for name in names if not found[name]]
     if empty:
-        log.warning("%s: passed over %d empty file%s, %s first", named, len(empty), "s" * (len(empty) > 1), empty[0])
+        log.warning(
+            "%s: skipped %d empty file%s, beginning with %s", named, len(empty), "s" * (len(empty) > 1), empty[0]
+        )
     names = [name for name in names if found[name]]
     if not names:
         expected = f"files that end in {', '.join(KINDS)}" if named.endswith("/") else "a file that the pattern matches"
@@ -64,20 +67,20 @@ def find_inputs(named: str) -> list[str]:
     other = next((name for name in names if _extension(name) != _extension(names[0])), None)
     if other:
         raise UsageError(
-            f"{named}: {names[0]} and {other} are of two formats, and a job has one; name those of one by a pattern that ends in, "
-            f"say, '*{_extension(names[0])}'"
+            f"{named}: {names[0]} and {other} have different formats, and a job reads only one; select one with a pattern, for "
+            f"example one that ends in '*{_extension(names[0])}'"
         )
     return names
 
 
 def check_apart(named: str, output: str) -> None:
-    """Refuse an output that the name of several inputs would stand for too, when it is there; a `UsageError`."""
+    """Raise a `UsageError` if the name of several inputs would match the output too, once it exists."""
     if output == STREAM or not is_several(named) or is_remote(named) != is_remote(output):
         return
     head = _fixed_head(named)
     folder, rest = head[: head.rfind("/") + 1], named[len(head) :]
     places = [(folder, output.rstrip("/"))]
-    if not is_remote(named):  # as they are named, and as they are without links
+    if not is_remote(named):  # both as named and with symbolic links resolved
         places = [(f"{at(folder or '.').rstrip('/')}/", at(output)) for at in (os.path.abspath, os.path.realpath)]
     for root, place in places:
         made = place + SOME_PART + _extension(named) if output.endswith("/") else place
@@ -88,14 +91,14 @@ def check_apart(named: str, output: str) -> None:
 
 
 def stamp_inputs(names: Sequence[str], first: Stamp) -> tuple[Input, ...]:
-    """Return inputs with what they are known by.
+    """Return inputs with their stamps.
 
     Args:
-        names: In order.
-        first: Of the first, which is open.
+        names: The inputs, in order.
+        first: The stamp of the first input, which is already open.
 
     Raises:
-        InputError: One cannot be read.
+        InputError: An input cannot be read.
     """
 
     def stamp(name: str) -> Input:
@@ -107,9 +110,10 @@ def stamp_inputs(names: Sequence[str], first: Stamp) -> tuple[Input, ...]:
 
 
 def cut_lots(inputs: Sequence[Input]) -> list[tuple[Input, ...]]:
-    """Return the lots of inputs: a large one by itself, small ones that stand one after the other together.
+    """Divide inputs into lots: a large input is a lot of its own, and small inputs that follow one another share a lot.
 
-    A chunk never spans two lots, so their rows can be counted apart. The cuts follow from the sizes alone.
+    A chunk never spans two lots, so the rows of each lot can be counted separately. The division depends only on the
+    sizes.
     """
     lots: list[list[Input]] = []
     size = 0
@@ -123,13 +127,13 @@ def cut_lots(inputs: Sequence[Input]) -> list[tuple[Input, ...]]:
 
 
 def common_folder(names: Sequence[str]) -> str:
-    """Return the folder that all inputs are in, with its slash, or nothing."""
+    """Return the folder that contains all inputs, with its slash, or an empty string."""
     common = os.path.commonprefix([name[: name.rfind("/") + 1] for name in names])  # noqa: RUF071 (cut at a slash below)
     return common[: common.rfind("/") + 1]
 
 
 def shown_name(name: str, folder: str) -> str:
-    """Return an input's name below the folder that all are in, as text that every encoding can hold."""
+    """Return an input's name relative to the folder that contains all inputs, as text that every encoding can hold."""
     return os.fsencode(name.removeprefix(folder)).decode(errors="backslashreplace")
 
 
@@ -144,12 +148,12 @@ def _is_there(named: str) -> bool:
 
 
 def _fixed_head(named: str) -> str:
-    """Return what stands before the first `*` or `?` of a pattern."""
+    """Return the part of a pattern before its first `*` or `?`."""
     return named if _is_there(named) else re.split(r"[*?]", named)[0]
 
 
 def _check_finished(names: Sequence[str]) -> None:
-    """Refuse parts of an output that is not complete; an `InputError`."""
+    """Raise an `InputError` if files are parts of an output that is not complete."""
     for pattern, manifest in ((PART, MANIFEST_OF_PARTS), (OLD_PART, OLD_MANIFEST)):
         for folder in sorted(
             {name[: name.rfind("/") + 1] for name in names if pattern.fullmatch(name.rpartition("/")[2])}
@@ -181,16 +185,18 @@ def _list_files(named: str) -> dict[str, int]:
             with os.scandir(folder or ".") as entries:
                 for entry in entries:
                     name = folder + entry.name
-                    if entry.is_dir(follow_symlinks=not endless):  # links may lead in circles
+                    if entry.is_dir(follow_symlinks=not endless):  # links may form cycles
                         folders += [f"{name}/"] if endless or name.count("/") < depth else []
                     elif wanted.fullmatch(name) and entry.is_file():
-                        with contextlib.suppress(FileNotFoundError):  # it went while it was looked at
+                        with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
                             found[name] = entry.stat().st_size
         except FileNotFoundError:
             continue
         except OSError as error:
             what = (error.strerror or str(error)).lower()
-            raise InputError(f"{error.filename or folder}: {what}; expected what can be read below {folder}") from error
+            raise InputError(
+                f"{error.filename or folder}: {what}; everything below {folder} must be readable"
+            ) from error
     return found
 
 
@@ -200,20 +206,20 @@ def _list_bucket(named: str) -> dict[str, int]:
     bucket, _, key = head.removeprefix(SCHEME).partition("/")
     root = f"{SCHEME}{bucket}/"
     if not bucket or not head.startswith(root):
-        raise UsageError(f"{named}: expected s3://bucket/key, with * and ? in the key alone")
+        raise UsageError(f"{named}: expected s3://bucket/key, with * and ? only in the key")
     try:
         found = {name: there.size for name, there in open_store(root).find(key).items()}
     except StorageError as error:
         raise InputError(str(error)) from error
     wanted = _translate(head, named[len(head) :])
     sizes = {root + name: size for name, size in found.items() if not name.endswith("/")}
-    if named in sizes:  # the object of that very name
+    if named in sizes:  # the object with exactly that name
         return {named: sizes[named]}
     return {name: size for name, size in sizes.items() if wanted.fullmatch(name)}
 
 
 def _translate(head: str, pattern: str) -> re.Pattern[str]:
-    """Return what matches the names that a fixed head and a pattern stand for."""
+    """Return the regular expression for names that begin with a fixed head and continue with a pattern."""
     steps = {"**/": "(?:(?![._])[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
     whole = pattern + (BELOW if (head + pattern).endswith("/") else "")
     found, begins = re.escape(head), head.endswith("/") or not head

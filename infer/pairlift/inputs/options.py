@@ -13,11 +13,11 @@ class JobOptions:
     """How a job reads and writes.
 
     Attributes:
-        fields: The columns of the two texts, as the option `--fields`.
-        quoting: `minimal` or `none`, for CSV and TSV at both ends; None for what they have by default.
-        raw: Whether rejected records are kept.
-        most_rejects: How many rows may be rejected; None for any number. It decides no byte of the output.
-        chunk_rows: Rows of a chunk: what a death costs, and what memory is bounded by.
+        fields: The columns of the two texts, in the form of the option `--fields`.
+        quoting: `minimal` or `none`, for CSV and TSV at both ends; None for the defaults of these formats.
+        raw: Whether the rejects contain the rejected records.
+        most_rejects: How many rows may be rejected; None for any number. It does not change the bytes of the output.
+        chunk_rows: Rows per chunk. A kill loses at most the chunks in progress, and memory grows with their size.
     """
 
     fields: str | None = None

@@ -1,7 +1,7 @@
-"""The plan of a job: its chunks as descriptors, each of which says where its rows are, so that any machine can do it.
+"""The plan of a job: its chunks as descriptors. Each says where its rows are, so that any machine can score them.
 
-One pass over the inputs. In text only the ends of rows are looked for; of CSV a row with an open quote is read too, for the quote
-may hide an end. Of Parquet only the footer is read.
+Planning takes one pass over the inputs. In text it only looks for the ends of rows; in CSV it also parses a row with an
+open quote, because the quote may hide an end. In Parquet it reads only the footer.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ BUFFER = 1 << 20
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Rows that stand one after the other in one input.
+    """Consecutive rows of one input.
 
     Attributes:
         input: The input's name.
-        stamp: What it was known by.
-        place: Of the first row.
-        rows: How many.
-        end: The byte after the last row, uncompressed; None in Parquet.
+        stamp: The input's stamp.
+        place: The position of the first row.
+        rows: The number of rows.
+        end: The uncompressed offset after the last row; None in Parquet.
     """
 
     input: str
@@ -55,10 +55,10 @@ class Span:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """A chunk of a job; of Parquet, rows that are one chunk, or several if they are large.
+    """A chunk of a job; in Parquet, rows that make one chunk, or several if the rows are large.
 
     Attributes:
-        lot: The number of its lot among those of the job.
+        lot: The number of its lot in the job.
         row: The number of its first row in the lot.
         spans: Where its rows are.
     """
@@ -75,13 +75,13 @@ class Descriptor:
 
     @property
     def rows(self) -> int:
-        """How many rows it has."""
+        """The number of rows."""
         return sum(span.rows for span in self.spans)
 
 
 @dataclasses.dataclass(slots=True)
 class _Piece:
-    """An input as it is planned: its rows up to the next one's."""
+    """An input that is being planned. Its rows end where those of the next input begin."""
 
     of: Input
     begin: int  # the number of its first row in the lot
@@ -92,13 +92,13 @@ def plan_files(names: Sequence[str], quoting: str | None = None, chunk_rows: int
     """Yield the chunks of a job's inputs, in order.
 
     Args:
-        names: The inputs, as `find_inputs` gives them.
-        quoting: As the option `--quoting`.
-        chunk_rows: Rows of a chunk.
+        names: The inputs, as `find_inputs` returns them.
+        quoting: The option `--quoting`.
+        chunk_rows: Rows per chunk.
 
     Raises:
-        UsageError: One is standard input, or has an extension that is none of ours.
-        InputError: One cannot be read, or has other columns than the first.
+        UsageError: An input is standard input, or has an unsupported extension.
+        InputError: An input cannot be read, or has other columns than the first.
     """
     if STREAM in names:
         raise UsageError(
@@ -113,14 +113,14 @@ def plan_files(names: Sequence[str], quoting: str | None = None, chunk_rows: int
 def plan_inputs(
     inputs: Sequence[Input], found: Format, chunk_rows: int, after: Key | None = None, until: int | None = None
 ) -> Iterator[Descriptor]:
-    """Yield the chunks of inputs of one format; errors as `plan_files`.
+    """Yield the chunks of inputs of one format. Raises what `plan_files` raises.
 
     Args:
-        inputs: In order.
+        inputs: The inputs, in order.
         found: Their format.
-        chunk_rows: Rows of a chunk.
-        after: This chunk, and those before it, are left out.
-        until: The number of the lot to stop before.
+        chunk_rows: Rows per chunk.
+        after: Skip this chunk and those before it; None to skip none.
+        until: Stop before the lot with this number; None for all lots.
     """
     plan, after = _Plan(inputs, found, chunk_rows), after or Key(0, -1)
     for number, lot in list(enumerate(cut_lots(inputs)))[after.lot : until]:
@@ -182,7 +182,7 @@ class _Plan:
         return _Opened(self, each)
 
     def read(self, file: BinaryIO, each: Input) -> tuple[MemberStream | None, Reader | None]:
-        """Return the reader of an opened input, None if it is empty and there are others; and where its members begin."""
+        """Return the members of an opened input, if it is compressed, and its reader, or None for an empty input."""
         found = self._found
         check_stamp(read_stamp(file), each)
         members = MemberStream(file, found.compression, each.name) if found.compression else None
@@ -199,7 +199,7 @@ class _Plan:
 
 
 class _Opened:
-    """An input, open while it is planned."""
+    """A context manager that opens an input while it is planned."""
 
     def __init__(self, plan: _Plan, each: Input) -> None:
         self._plan, self._each = plan, each
@@ -225,23 +225,23 @@ def _describe(piece: _Piece, head: Row | RowSpan, last: Row | RowSpan, count: in
 
 
 def explain_plan(lasts: Sequence[Descriptor]) -> str | None:
-    """Return what is to be known of a plan by the last chunk of each input, or None: that files cannot be split."""
+    """Return a warning if compressed inputs cannot be split, or None. It takes the last chunk of each input."""
     spans = [descriptor.spans[-1] for descriptor in lasts]
     pieces = [s.input for s in spans if format_of(s.input).compression and s.place.row and not s.place.member]
     if not pieces:
         return None
-    advice = "from its beginning; an output of pairlift has a piece for each chunk"
+    advice = "from the beginning; an output of pairlift can be split, with one piece for each chunk"
     if len(pieces) == 1:
-        return f"{pieces[0]}: is one compressed piece and cannot be split: one worker does all of it, {advice}"
+        return f"{pieces[0]}: is one compressed piece and cannot be split, so one worker reads all of it, {advice}"
     others = f"{len(pieces) - 1} other inputs"
-    return f"{pieces[0]}: and {others} are one compressed piece each and cannot be split: one worker does all of one, {advice}"
+    return f"{pieces[0]}: and {others} are one compressed piece each and cannot be split, so one worker reads each, {advice}"
 
 
 def read_from(reader: Reader, file: BinaryIO, found: Format, span: Span) -> Iterator[Row]:
-    """Return the rows of an input from a span's first one on.
+    """Return the rows of an input, from the first row of a span onwards.
 
     Args:
-        reader: Of the input, as `open_reader` gives it.
+        reader: The input's reader, as `open_reader` returns it.
         file: The input.
         found: Its format.
         span: The span.
@@ -254,7 +254,7 @@ def read_from(reader: Reader, file: BinaryIO, found: Format, span: Span) -> Iter
 
 
 def take_planned(rows: Iterator[Row], span: Span) -> Iterator[Row]:
-    """Yield the rows of a span out of rows that begin there, and hold them to the plan; a `ChangedError`."""
+    """Yield the rows of a span from rows that begin there. Raises a `ChangedError` if they do not match the plan."""
     last: Row | None = None
     for _ in range(span.rows):
         row = next(rows, None)
@@ -265,5 +265,5 @@ def take_planned(rows: Iterator[Row], span: Span) -> Iterator[Row]:
     taken = 0 if last is None else last.number + 1 - span.place.row
     if taken != span.rows or (last is not None and last.end != span.end):
         raise ChangedError(
-            f"{span.input}: the rows from {span.place.row} on are not where the plan says; make the plan again"
+            f"{span.input}: the rows from {span.place.row} onwards are not where the plan says; make a new plan"
         )

@@ -11,23 +11,23 @@ from pairlift.errors import RejectsError, UsageError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MostRejects:
-    """A bound on rejected rows: a number of them, or a share of all."""
+    """A limit on rejected rows: a number, or a share of all rows."""
 
     text: str
     rows: int | None = None
     share: Fraction | None = None
 
     def check(self, rejected: Mapping[str, int], rows: int, advice: str, *, final: bool) -> None:
-        """Hold what is rejected so far to the bound; a share is held to at the end alone.
+        """Compare the rows rejected so far with the limit. A share is compared only at the end.
 
         Args:
-            rejected: Rows by reason.
+            rejected: The rejected rows, by reason.
             rows: All rows so far.
-            advice: What to do when there are more.
-            final: Whether these are all.
+            advice: What the error tells the user to do.
+            final: Whether all rows have been read.
 
         Raises:
-            RejectsError: There are more.
+            RejectsError: More rows are rejected than the limit allows.
         """
         found = sum(rejected.values())
         over = self.rows is not None and found > self.rows
@@ -40,10 +40,10 @@ class MostRejects:
 
 
 def parse_most_rejects(text: str) -> MostRejects:
-    """Read `100` or `2.5%`.
+    """Parse `100` or `2.5%`.
 
     Raises:
-        UsageError: Neither.
+        UsageError: The text is neither.
     """
     try:
         if text.endswith("%"):

@@ -1,4 +1,4 @@
-"""An input that is opened again: it must be what it was when the job began."""
+"""Opening an input again: it must not have changed since the job began."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pairlift.storage.stamp import Input, Stamp, describe_change, read_stamp
 
 
 def open_again(each: Input) -> BinaryIO:
-    """Open an input that was there when the job began; an `InputError`, after which what is done is kept."""
+    """Open an input that existed when the job began. Raises an `InputError` that keeps the finished chunks."""
     try:
         return open_input(each.name)
     except InputError as error:
@@ -23,7 +23,10 @@ def open_again(each: Input) -> BinaryIO:
 
 @contextlib.contextmanager
 def open_other(each: Input, found: Format) -> Iterator[tuple[BinaryIO, Reader | None]]:
-    """Open an input after the first, and its reader, which is None where it is empty; errors as `open_again` and `check_stamp`."""
+    """Open an input after the first, and its reader, which is None if the input is empty.
+
+    Raises what `open_again` and `check_stamp` raise.
+    """
     with open_again(each) as file:
         check_stamp(read_stamp(file), each)
         try:
@@ -34,7 +37,7 @@ def open_other(each: Input, found: Format) -> Iterator[tuple[BinaryIO, Reader | 
 
 
 def check_stamp(found: Stamp, expected: Input) -> None:
-    """Hold what an input is known by now to what it was when the job began; an `InputError`."""
+    """Raise an `InputError` if an input's stamp has changed since the job began."""
     if found != expected.stamp:
         raise InputError(
             f"{expected.name}: changed while it was read ({describe_change(expected.stamp, found)}); run again when it is complete"

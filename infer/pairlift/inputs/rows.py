@@ -1,4 +1,4 @@
-"""Rows on their way: cut into chunks and windows by number and by size, and held to what they were."""
+"""Rows, divided into chunks and windows by number and size, and their checksum."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from pairlift.encoding.pairs import check_pair
 from pairlift.formats import Row
 from pairlift.formats.row import Span
 
-CHUNK_ROWS = 2 * WINDOW_ROWS  # for every engine; what a death costs, and what memory is bounded by
-CHUNK_BYTES = 4 << 20  # of rows as they stand in the file: a chunk of long rows has fewer of them,
-WINDOW_BYTES = 1 << 20  # and so has a window, for its tokens take more memory than its texts
+CHUNK_ROWS = 2 * WINDOW_ROWS  # for every engine; bounds the memory, and the work that a kill loses
+CHUNK_BYTES = 4 << 20  # of rows as they are in the file; a chunk of long rows has fewer rows
+WINDOW_BYTES = 1 << 20  # the same for a window, because its tokens take more memory than its texts
 AnyRow = TypeVar("AnyRow", Row, Row | Span)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RowStream:
-    """The rows of a lot, or of a chunk of it, from one row on.
+    """The rows of a lot, or of a chunk of it.
 
     Attributes:
-        rows: In order.
-        begun: Where its inputs begin, as far as they have been read: the number of a row, counted from the stream's first one, and
-            the input's name as it is shown.
+        rows: The rows, in order.
+        begun: One entry for each input that has been begun: the number of its first row, counted from the stream's
+            first row, and the input's name as it is shown.
     """
 
     rows: Iterator[Row]
     begun: list[tuple[int, str]]
 
     def source_of(self, number: int) -> str:
-        """Return the name of the input that a row is of."""
+        """Return the name of the input that contains a row."""
         return self.begun[bisect.bisect_right(self.begun, number, key=lambda each: each[0]) - 1][1]
 
 
 def digest_rows(rows: Sequence[Row]) -> str:
-    """Return the sha256 of rows as they stand in the file."""
+    """Return the SHA-256 of rows as they are in the file."""
     return hashlib.sha256("\n".join(row.raw for row in rows).encode(errors="surrogatepass")).hexdigest()
 
 
 def take_rows(rows: Iterator[AnyRow], most: int, most_bytes: int) -> tuple[list[AnyRow], int]:
-    """Take rows up to a number or, as soon as they have so many bytes, fewer; return them and their bytes."""
+    """Take at most `most` rows, or fewer as soon as they reach `most_bytes`; return them and their size in bytes."""
     taken: list[AnyRow] = []
     size = 0
     while len(taken) < most and size < most_bytes:
@@ -58,13 +58,13 @@ def take_rows(rows: Iterator[AnyRow], most: int, most_bytes: int) -> tuple[list[
 def take_windows(rows: Iterator[AnyRow], first: int, chunk_rows: int) -> Iterator[list[AnyRow]]:
     """Yield the windows of one chunk.
 
-    A chunk ends at each multiple of `chunk_rows`, and before it when it has `CHUNK_BYTES`: so where the first kind of end is
-    follows from the number of rows alone.
+    A chunk ends at each multiple of `chunk_rows`, or earlier if it has reached `CHUNK_BYTES`. So the ends of the first
+    kind depend only on the number of rows.
 
     Args:
-        rows: From the chunk's first row on.
+        rows: The rows, beginning with the chunk's first.
         first: The number of that row in its lot.
-        chunk_rows: Rows of a chunk.
+        chunk_rows: Rows per chunk.
     """
     left, size = chunk_rows - first % chunk_rows, 0
     while left and size < CHUNK_BYTES:
@@ -79,7 +79,7 @@ def read_pair(row: Row, columns: Mapping[str, str]) -> Pair:
     """Return the two texts of a row.
 
     Raises:
-        RowError: It cannot be scored.
+        RowError: The row cannot be scored.
     """
     if row.error is not None:
         raise row.error

@@ -1,4 +1,4 @@
-"""The source of a job: its opened inputs, where their texts are, and the writer that their columns ask for."""
+"""The source of a job: its opened inputs, the columns of their texts, and the writer of the output."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from pairlift.storage.url import is_remote
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Source:
-    """The opened inputs of a job; each is opened in its turn, and the first from the beginning on.
+    """The inputs of a job. The first is open from the beginning, and each other is opened when its turn comes.
 
     Attributes:
-        inputs: In order.
-        leaders: Those that have been looked at for what the output looks like: the first, and others only where it has no columns.
-        size: Bytes, of all.
-        input: The one that is being read.
-        file: Its bytes.
-        reader: Its reader.
-        rows: The rows of the first, to be taken once.
+        inputs: The inputs, in order.
+        leaders: The inputs that determine the form of the output: the first, and others only if it has no header.
+        size: The size of all inputs, in bytes.
+        input: The input that is being read.
+        file: The open file of that input.
+        reader: The reader of that input.
+        rows: The rows of the first input, which can be read once.
         columns: The column of each field.
         writer: The writer of the output.
         found, written: The formats of the inputs and of the output.
@@ -66,14 +66,14 @@ class Source:
 
     @property
     def folder(self) -> str:
-        """The folder that all inputs are in, which their names in the rejects are without."""
+        """The folder that contains all inputs; the rejects name inputs relative to it."""
         return common_folder([each.name for each in self.inputs])
 
     def lots(self) -> Iterator[RowStream]:
-        """Yield the rows of each lot; all of one must be taken before the next.
+        """Yield the rows of each lot. The caller must read all rows of one lot before the next.
 
         Raises:
-            InputError: An input cannot be read, is not what it was when the job began, or has other columns than the first.
+            InputError: An input cannot be read, has changed since the job began, or has other columns than the first.
         """
         folder = self.folder
         for lot in cut_lots(self.inputs):
@@ -96,10 +96,12 @@ class Source:
                     yield from self._count(iter(reader))
 
     def check_headers(self) -> None:
-        """Hold files to the columns of the first before anything is done; of objects each would have to be fetched.
+        """Check that all files have the columns of the first, before anything is scored.
+
+        Objects are not checked, because each would have to be fetched.
 
         Raises:
-            InputError: One has others, or cannot be read.
+            InputError: A file has other columns, or cannot be read.
         """
         for each in self.inputs[1:] if self.reader.columns is not None else ():
             if not is_remote(each.name):
@@ -113,7 +115,7 @@ class Source:
             yield row
 
     def total(self) -> int | None:
-        """Return how many rows there are, or an estimate by the share of the bytes that is read, or None."""
+        """Return the number of rows, or an estimate from the share of bytes that have been read, or None."""
         if self.name == STREAM:
             return None
         if self.reader.count is not None:
@@ -134,19 +136,19 @@ def open_source(
     fields: tuple[str, ...],
     labels: tuple[str, ...],
 ) -> Source:
-    """Open the rows of the first input and decide what the output looks like.
+    """Open the rows of the first input, and determine the form of the output.
 
     Args:
-        file: The first input's bytes.
-        inputs: In order; each stamp was taken before anything was read.
+        file: The first input's open file.
+        inputs: The inputs, in order. Each stamp was taken before anything was read.
         found: The inputs' format.
         written: The output's format.
         options: The job's options.
         fields: The names of the two texts that the model takes, in its order.
-        labels: The model's labels, whose columns are added.
+        labels: The model's labels, each of which adds a column.
 
     Raises:
-        UsageError: A column is missing, taken or stands twice.
+        UsageError: A column is missing, has the name of an added column, or appears twice.
         InputError: The input cannot be read.
     """
     name = inputs[0].name
@@ -157,7 +159,7 @@ def open_source(
     if given is not None:
         _check_given(reader, given, columns, added, name)
     else:
-        keyless = written.kind == ".jsonl"  # each object keeps its own keys, so the first good row tells enough
+        keyless = written.kind == ".jsonl"  # each object keeps its own keys, so one valid row is enough
         looked = look_at_first(rows, inputs, found, keyless, options.chunk_rows)
         good = next(((at, row) for at, row in looked.rows if row.error is None), None)
         if good:
@@ -181,7 +183,7 @@ def open_source(
 def _check_given(
     reader: Reader, given: tuple[str, ...], columns: Mapping[str, str], added: tuple[str, ...], name: str
 ) -> None:
-    """Hold the columns that a file has to those that are read and those that are added; a `UsageError`."""
+    """Raise a `UsageError` if a column that is read is missing, or a column that is added already exists."""
     check_columns(given, columns, name)
     reader.check_texts(columns.values())
     taken = next((column for column in added if column in given), None)

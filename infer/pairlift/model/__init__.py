@@ -1,1 +1,1 @@
-"""The model: a bundle, opened, held to its proof, and scored with."""
+"""The model: opens a bundle, checks it against its proof, and scores with it."""

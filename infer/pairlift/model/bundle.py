@@ -1,4 +1,4 @@
-"""A bundle: opened, and held to its manifest before anything in it is used."""
+"""A bundle, which is checked against its manifest before anything in it is used."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Bundle:
 
     Attributes:
         path: The directory, or `s3://bucket/prefix`.
-        manifest: What it holds.
-        data: Of manifest.json.
-        digest: Sha256 of it, which covers every other file.
+        manifest: The parsed manifest.json.
+        data: The bytes of manifest.json.
+        digest: The SHA-256 of `data`, which covers every other file.
     """
 
     def __init__(self, folder: Folder, manifest: Manifest, data: bytes) -> None:
@@ -40,7 +40,7 @@ class Bundle:
 
         Raises:
             InputError: There is no such directory, or it is a `.keras` file.
-            BundleError: No manifest, one that cannot be read, or a file that is not listed.
+            BundleError: The manifest is missing or cannot be read, or does not list a file that is there.
         """
         folder = open_folder(path)
         where = f"{folder.name}/{MANIFEST}"
@@ -56,7 +56,7 @@ class Bundle:
         return bundle
 
     def at(self, name: str) -> str:
-        """Return what a file is called in messages."""
+        """Return the name of a file in messages."""
         return f"{self.path}/{name}"
 
     @cached_property
@@ -66,10 +66,10 @@ class Bundle:
         return EncoderRecord(tokenizer=tokenizer, packing=self.manifest.packing)
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes, which are the ones the manifest was written for.
+        """Return a file's bytes, after comparing them with the manifest.
 
         Raises:
-            BundleError: Not listed, missing, or altered.
+            BundleError: The file is not listed, missing, or altered.
         """
         listed = next((f for files in self.manifest.groups.values() for f in files if f.path == name), None)
         if listed is None:
@@ -77,33 +77,33 @@ class Bundle:
         try:
             data = self._folder.read(name)
         except FileNotFoundError:
-            raise BundleError(f"{self.at(name)}: missing; export the bundle again, or copy it whole") from None
+            raise BundleError(f"{self.at(name)}: missing; export the bundle again, or copy all of it") from None
         if len(data) != listed.size or sha256_bytes(data) != listed.sha256:
             raise _altered(self.at(name), listed, len(data))
         return data
 
     @cached_property
     def sizes(self) -> Mapping[str, int]:
-        """The files that are there, with their sizes in bytes."""
+        """The files that exist, with their sizes in bytes."""
         return self._folder.sizes()
 
     def has(self, group: str) -> bool:
-        """Whether a group of files is listed and there."""
+        """Whether a group of files is listed and all its files exist."""
         files = self.manifest.groups.get(group, ())
         return bool(files) and all(f.path in self.sizes for f in files)
 
     def verify_files(self) -> int:
-        """Hash every file of every group that is there and return how many were hashed.
+        """Hash every file of every group that exists, and return how many were hashed.
 
         Raises:
-            BundleError: A file is missing from a group that is there in part, or altered.
+            BundleError: A file is altered, or is missing from a group of which other files exist.
         """
         count = 0
         for group, files in self.manifest.groups.items():
             there = [f for f in files if f.path in self.sizes]
             if len(there) not in (0, len(files)) or (group == RUNTIME and not there):
                 lost = next(f for f in files if f not in there)
-                raise BundleError(f"{self.at(lost.path)}: missing; export the bundle again, or copy it whole")
+                raise BundleError(f"{self.at(lost.path)}: missing; export the bundle again, or copy all of it")
             for file in there:
                 if self.sizes[file.path] != file.size or self._folder.sha256(file.path) != file.sha256:
                     raise _altered(self.at(file.path), file, self.sizes[file.path])
@@ -115,17 +115,15 @@ class Bundle:
         stranger = next((name for name in self.sizes if name not in listed), None)
         if stranger is not None:
             raise BundleError(
-                f"{self.at(stranger)}: not listed in {MANIFEST}; a bundle holds what it was exported with and nothing else"
+                f"{self.at(stranger)}: not listed in {MANIFEST}; remove it: a bundle may contain only the files of its export"
             )
 
 
 def _altered(path: str, listed: FileDigest, size: int) -> BundleError:
     found = (
-        f"{size} bytes, expected {listed.size}"
-        if size != listed.size
-        else f"other bytes than sha256 {listed.sha256[:12]}…"
+        f"{size} bytes, expected {listed.size}" if size != listed.size else f"a sha256 other than {listed.sha256[:12]}…"
     )
-    return BundleError(f"{path}: altered since the export (found {found}); export the bundle again, or copy it whole")
+    return BundleError(f"{path}: altered since the export (found {found}); export the bundle again, or copy all of it")
 
 
 def _check_manifest(manifest: Manifest, where: str) -> None:
@@ -133,7 +131,7 @@ def _check_manifest(manifest: Manifest, where: str) -> None:
         for file in files:
             parts = PurePosixPath(file.path).parts
             if file.path.startswith("/") or ".." in parts or not parts or "\\" in file.path or "\0" in file.path:
-                raise BundleError(f"{where}: lists {file.path!r}, a path out of the bundle")
+                raise BundleError(f"{where}: lists {file.path!r}, a path outside the bundle")
     for name, variant in manifest.variants.items():
         if variant.file not in {f.path for f in manifest.groups.get(name, ())}:
             raise BundleError(f"{where}: variant {name} names {variant.file}, which its group does not list")

@@ -13,7 +13,7 @@ from pairlift.storage.url import is_remote, parse_url
 
 
 class Folder(Protocol):
-    """Files to be read; `name` is what the user calls the folder."""
+    """The files of a bundle; `name` is the folder as the user named it."""
 
     name: str
 
@@ -21,13 +21,13 @@ class Folder(Protocol):
         """Return a file's bytes.
 
         Raises:
-            FileNotFoundError: It is not there.
+            FileNotFoundError: The file does not exist.
             BundleError: It is not a plain file.
         """
         ...
 
     def sizes(self) -> dict[str, int]:
-        """Return all files with their sizes; a `BundleError` when there is something that is no plain file."""
+        """Return all files with their sizes. Raises a `BundleError` if one of them is not a plain file."""
         ...
 
     def sha256(self, file: str) -> str:
@@ -39,7 +39,7 @@ def open_folder(path: str | os.PathLike[str]) -> Folder:
     """Return the folder of a bundle.
 
     Raises:
-        InputError: There is none, or it is a `.keras` file.
+        InputError: The directory does not exist, or is a `.keras` file.
     """
     if is_remote(str(path)):
         return BucketFolder(str(path))
@@ -61,7 +61,7 @@ class DirectoryFolder:
         self._path = path
 
     def read(self, file: str) -> bytes:
-        """Return a plain file's bytes; as `Folder.read`."""
+        """Return a plain file's bytes; see `Folder.read`."""
         try:
             descriptor = os.open(self._path / file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -74,7 +74,7 @@ class DirectoryFolder:
             return opened.read()
 
     def sizes(self) -> dict[str, int]:
-        """Return all files with their sizes; as `Folder.sizes`."""
+        """Return all files with their sizes; see `Folder.sizes`."""
         found = {}
         for folder, folders, files in os.walk(self._path):
             for name in folders + files:
@@ -100,7 +100,7 @@ class BucketFolder:
         self._store = BucketStore(parse_url(f"{self.name}/"))
 
     def read(self, file: str) -> bytes:
-        """Return an object's bytes; as `Folder.read`."""
+        """Return an object's bytes; see `Folder.read`."""
         try:
             data = self._store.read(file)
         except StorageError as error:
@@ -110,7 +110,7 @@ class BucketFolder:
         return data
 
     def sizes(self) -> dict[str, int]:
-        """Return all objects with their sizes, but the empty one that some tools make for a folder."""
+        """Return all objects with their sizes, except the empty objects that some tools create for folders."""
         try:
             found = {name: found.size for name, found in self._store.find().items()}
         except StorageError as error:

@@ -1,4 +1,4 @@
-"""Golden pairs: what the model said of some pairs where it was exported, held against what it says here."""
+"""Golden pairs: some pairs with the model's scores at the export, which this machine must reproduce."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pairlift.model.manifest import GOLDEN
 from pairlift.model.scorer import Probabilities, Scorer
 from pairlift.record import load
 
-# Room for another CPU's order of additions, above the tolerance the variant was held to: probabilities of float32
-# graphs moved by at most 3e-7 between the kernels of onnxruntime that were compared.
+# Added to the variant's tolerance, because another CPU may add numbers in another order: probabilities of float32
+# graphs differed by at most 3e-7 between the onnxruntime kernels that were compared.
 CPU_MARGIN = 1e-5
-FIRST_ROWS = 8  # how many `score` replays before its first row
+FIRST_ROWS = 8  # golden pairs that `score` replays before its first row
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +64,16 @@ def dump_golden(pairs: list[GoldenPair]) -> bytes:
 
 
 def read_golden(bundle: Bundle, limit: int | None = None) -> list[GoldenPair]:
-    """Return the bundle's golden pairs, or the first of them; errors as `Bundle.read`."""
+    """Return the bundle's golden pairs, or the first `limit` of them. Raises what `Bundle.read` raises."""
     lines = bundle.read(GOLDEN).splitlines()[:limit]
     return [load(GoldenPair, line, f"{bundle.at(GOLDEN)}:{i}") for i, line in enumerate(lines, 1)]
 
 
 def replay(scorer: Scorer, limit: int | None = None) -> Replay:
-    """Score the golden pairs here.
+    """Score the golden pairs on this machine, and compare the results with those of the export.
 
     Args:
-        scorer: The variant to hold to them.
+        scorer: The scorer of the variant to check.
         limit: How many pairs; all of them when None.
 
     Raises:
@@ -88,7 +88,7 @@ def replay(scorer: Scorer, limit: int | None = None) -> Replay:
     for pair, found in zip(golden, scorer.token_ids(pairs), strict=True):
         if found != pair.token_ids:
             raise AgreementError(
-                f"golden replay: other token ids than at the export for {pair.first[:40]!r} / {pair.second[:40]!r}; "
+                f"golden replay: token ids differ from those of the export for {pair.first[:40]!r} / {pair.second[:40]!r}; "
                 "check the installed version of tokenizers"
             )
     expected = np.array([pair.probabilities[variant] for pair in golden], np.float64)
@@ -101,7 +101,7 @@ def replay(scorer: Scorer, limit: int | None = None) -> Replay:
     worst = int(difference.argmax())
     if not difference[worst] <= tolerance:
         advice = (
-            f"use --variant {FP32} here" if variant != FP32 else "this machine's onnxruntime computes something else"
+            f"use --variant {FP32} here" if variant != FP32 else "onnxruntime computes other values on this machine"
         )
         raise AgreementError(
             f"golden replay: variant {variant} differs by {difference[worst]:.2e} from the export on "

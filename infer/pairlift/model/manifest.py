@@ -1,4 +1,4 @@
-"""The manifest: what a bundle is, and every file it may hold."""
+"""The manifest: describes a bundle, and lists every file that it may contain."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Variant:
     """One graph of the bundle.
 
     Attributes:
-        file: The ONNX file, which stands in the group of the variant's name.
+        file: The ONNX file, which is in the group with the variant's name.
         graph: How it was made: `pairlift` (from the weights) or `tf2onnx`.
         max_probability_difference: The largest absolute difference from Keras over the pairs of the proof.
-        tolerance: What the golden pairs are held to, on whatever machine.
+        tolerance: How much the golden pairs' probabilities may differ, on any machine.
         pairs: How many pairs were compared.
-        cpu: The processor this was measured on.
+        cpu: The processor on which this was measured.
     """
 
     file: str
@@ -54,9 +54,9 @@ class Source:
 
     Attributes:
         name: The run's or the file's name, without its folders.
-        model_sha256: Of the `.keras` file.
-        dtype_policy: The policy the file was saved under; the bundle computes in float32 whatever it says.
-        recipe: The recipe's name, or None when the model was not trained by pairlift.
+        model_sha256: The SHA-256 of the `.keras` file.
+        dtype_policy: The policy with which the file was saved. The bundle always computes in float32.
+        recipe: The recipe's name, or None if pairlift did not train the model.
     """
 
     name: str
@@ -67,21 +67,22 @@ class Source:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A bundle.
+    """The contents of manifest.json.
 
     Attributes:
         architecture: The KerasHub class.
         labels: Label names in the order of the head's outputs.
         fields: The fields of a pair in the order of the segments.
-        activation: What turns logits into probabilities: `softmax` over the classes.
-        temperature: What logits are divided by before that; 1 where the run was not calibrated.
+        activation: The function that turns logits into probabilities: `softmax` over the classes.
+        temperature: The number by which logits are divided before that; 1 if the run was not calibrated.
         packing: Sequence length, truncation, special ids.
-        inputs: What the graph takes.
+        inputs: The inputs of the graph.
         output: The name of the graph's output: logits, float32, shape (batch, labels).
         variants: The graphs by name.
-        versions: Of everything that had a part in the export.
-        source: The model.
-        groups: Every file but this one, by group: `runtime`, one group for each variant, `proof`, `saved_model`.
+        versions: The versions of everything that was used for the export.
+        source: Where the model came from.
+        groups: Every file except manifest.json, by group: `runtime`, one group for each variant, `proof`,
+            `saved_model`.
     """
 
     format: int = 2

@@ -33,15 +33,15 @@ class Metrics:
 
     Attributes:
         rows: Labelled rows.
-        correct: Rows whose most probable label is theirs.
+        correct: Rows whose most probable label is the true one.
         accuracy: correct / rows.
-        interval: Of the accuracy, 95 %, lower and upper bound (Wilson, "Probable inference", 1927).
+        interval: The 95 % interval of the accuracy, lower and upper bound (Wilson, "Probable inference", 1927).
         log_loss: Mean negative log probability of the true label, nats.
         calibration_error: Expected calibration error over 15 equal bins of confidence.
         classes: One entry for each label, in order.
         confusion: Rows by true label, then by predicted label.
-        ablations: The accuracy when the model sees less: `only FIELD`, the other text being empty, and `swapped`, the two
-            texts exchanged; empty when they were not asked for.
+        ablations: The accuracy on changed inputs: `only FIELD`, with the other text empty, and `swapped`, with the two
+            texts exchanged. Empty if they were not requested.
     """
 
     format: int = 2
@@ -120,10 +120,10 @@ def _interval(correct: int, rows: int) -> tuple[float, ...]:
 
 
 def fit_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    """Return the temperature under which logits have the least log loss on labelled rows.
+    """Return the temperature that minimises the log loss of logits on labelled rows.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2. The log loss is convex in
-    1 / temperature, so its minimum is looked for by bisecting its derivative.
+    1 / temperature, so its minimum is found by bisecting its derivative.
 
     Args:
         logits: Float32, shape (n, n_labels).

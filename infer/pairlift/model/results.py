@@ -1,4 +1,4 @@
-"""Results: for each pair its scores, or the reason why it has none."""
+"""Results: the scores of each pair, or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Result:
 
     Attributes:
         prediction: The most probable label.
-        probabilities: Of each label, in the model's order; the shortest decimal that is the same float32, as in a file of scores.
+        probabilities: The probability of each label, in the model's order: the shortest decimal that gives the same
+            float32, as in a file of scores.
     """
 
     prediction: str
@@ -30,11 +31,11 @@ class Result:
 
 
 class Checked:
-    """Items that are read as pairs, and what becomes of them.
+    """Items that are read as pairs, and the outcome of each.
 
     Attributes:
-        good: The numbers of those that can be scored, from 0, in order.
-        errors: Why the others cannot be, by number.
+        good: The numbers of the items that can be scored, from 0, in order.
+        errors: Why the other items cannot be scored, by number.
     """
 
     def __init__(self) -> None:
@@ -45,7 +46,7 @@ class Checked:
         """Read the next items, and return the pairs that can be scored.
 
         Args:
-            items: In order.
+            items: The items, in order.
             read: Returns an item's pair, or raises a `RowError`.
         """
         pairs = []
@@ -61,11 +62,11 @@ class Checked:
     def settle(
         self, logits: NDArray[np.float32], probabilities: NDArray[np.float32]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Reject the pairs whose scores are not finite, and return those of the others, which `good` then names.
+        """Reject pairs whose scores are not finite, and return the scores of the others; `good` then lists only these.
 
         Args:
-            logits: Of all pairs that were read, float32, shape (len(good), n_labels).
-            probabilities: Likewise.
+            logits: The logits of all pairs that were read, float32, shape (len(good), n_labels).
+            probabilities: The probabilities of these pairs, of the same dtype and shape.
 
         Returns:
             The index of the most probable label, int64, shape (len(good),), and the probabilities, shape (len(good), n_labels).
@@ -81,9 +82,9 @@ class Checked:
     def collect(
         self, labels: Sequence[str], best: NDArray[np.int64], probabilities: NDArray[np.float32]
     ) -> list[Result | RowError]:
-        """Return what became of each item, in order, out of what `settle` returned."""
+        """Return the outcome of each item, in order, given what `settle` returned."""
         found: dict[int, Result | RowError] = {**self.errors}
-        # Through JSON and back, a float is the shortest decimal that is the same float32.
+        # Converting to JSON and back turns a float32 into the shortest decimal that gives the same float32.
         numbers = orjson.loads(orjson.dumps(probabilities, option=orjson.OPT_SERIALIZE_NUMPY))
         for i, place, row in zip(self.good, best.tolist(), numbers, strict=True):
             found[i] = Result(prediction=labels[place], probabilities=dict(zip(labels, row, strict=True)))

@@ -1,4 +1,4 @@
-"""The scorer: pairs of texts to probabilities, in input order, whatever the number of threads."""
+"""The scorer: turns pairs of texts into probabilities, in input order, with any number of threads."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ Probabilities = NDArray[np.float32]
 
 
 class Scorer:
-    """Scores pairs with one variant of a bundle; a context manager, which closes it at the end.
+    """Scores pairs with one variant of a bundle. It is a context manager, which closes the scorer at the end.
 
-    A pair is a mapping, a row or an object with the names of the bundle's fields, or two texts in the bundle's field order; a string
-    is no pair. Several threads may call one scorer at once. A forked child may go on with its parent's, if no call was at work
-    during the fork. A pickled scorer is opened again from its bundle's path, which must hold the same bundle there.
+    A pair is a mapping, a row or an object with the names of the bundle's fields, or two texts in the bundle's field
+    order. A string is not a pair. Several threads may call one scorer at once. A forked child may use its parent's
+    scorer, if no call was running during the fork. A pickled scorer opens its bundle's path again, which must contain
+    the same bundle.
 
     Attributes:
         bundle: The bundle.
         variant: The variant's name.
         labels: Label names, in the order of the columns of `score`.
-        temperature: What logits are divided by before the softmax.
+        temperature: The number by which logits are divided before the softmax.
         threads: How many batches are computed at once.
     """
 
@@ -46,11 +47,11 @@ class Scorer:
         Args:
             bundle: The bundle.
             variant: `fp32`, or another that the bundle has.
-            threads: How many batches are computed at once; None for what affinity and quota allow.
+            threads: How many batches are computed at once; None for as many as CPU affinity and quota allow.
 
         Raises:
             UsageError: The bundle has no such variant.
-            BundleError: A file is altered, or the graph is not the manifest's.
+            BundleError: A file is altered, or the graph does not match the manifest.
         """
         manifest = bundle.manifest
         if variant not in manifest.variants:
@@ -68,7 +69,7 @@ class Scorer:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], variant: str = FP32, threads: int | None = None) -> Scorer:
-        """Open a bundle directory and return its scorer; errors as `Bundle.open` and `Scorer`."""
+        """Open a bundle and return its scorer. Raises what `Bundle.open` and `Scorer` raise."""
         return cls(Bundle.open(path), variant, threads)
 
     def __enter__(self) -> Scorer:
@@ -82,14 +83,14 @@ class Scorer:
         return _open_same, (path, self.bundle.digest, self.variant, self.threads)
 
     def results(self, pairs: Sequence[Any]) -> list[Result | RowError]:
-        """Score sentence pairs, each whatever is wrong with the others.
+        """Score sentence pairs. An error in one pair does not affect the others.
 
         Args:
-            pairs: Each as the class says.
+            pairs: Pairs, in any form that the class accepts.
 
         Returns:
-            For each pair, in order, a `Result`, or a `RowError` with its `reason` and `detail` (docs/errors.md). As in a file, a text
-            that holds NUL is an error (`nul`), and so is a score that is not finite (`not_finite`).
+            For each pair, in order, a `Result`, or a `RowError` with its `reason` and `detail` (docs/errors.md). As in
+            a file, it is an error if a text contains NUL (`nul`), or if a score is not finite (`not_finite`).
 
         Raises:
             BundleError: The graph's output does not match the manifest.
@@ -100,19 +101,20 @@ class Scorer:
         return checked.collect(self.labels, *checked.settle(logits, softmax(logits, self.temperature)))
 
     def score(self, pairs: Sequence[Any]) -> Probabilities:
-        """Score sentence pairs that are all well; `results` is for those that may not be.
+        """Score sentence pairs that are all valid. If some may be invalid, use `results`.
 
-        What stands after a NUL character in a text is not read, as in KerasHub, to which this is held. A file's row with NUL is
-        rejected, and `results` gives its error.
+        The text after a NUL character is ignored, as in KerasHub, with which the export compares this method. In a
+        file, a row with NUL is rejected, and `results` returns an error for it.
 
         Args:
-            pairs: Each as the class says.
+            pairs: Pairs, in any form that the class accepts.
 
         Returns:
-            Probabilities, float32, shape (len(pairs), n_labels), rows in input order; NaN where the model gives nothing finite.
+            Probabilities, float32, shape (len(pairs), n_labels), rows in input order; NaN where the model's scores are
+            not finite.
 
         Raises:
-            RowError: The first that is no pair, or has a text that is not a string or holds a lone surrogate.
+            RowError: An item is not a pair, or one of its texts is not a string or contains a lone surrogate.
             BundleError: The graph's output does not match the manifest.
             UsageError: The scorer is closed.
         """
@@ -138,7 +140,7 @@ class Scorer:
         return [self.labels[i] for i in self.logits(pairs).argmax(axis=1)]
 
     def token_ids(self, pairs: Sequence[Any]) -> list[tuple[int, ...]]:
-        """Return what the graph is fed for each pair, without padding; otherwise as `score`."""
+        """Return the token ids of each pair, without padding; otherwise as `score`."""
         return [tuple(self._encoder.encode([pair]).token_ids[0].tolist()) for pair in self._read_pairs(pairs)]
 
     def run(self, batch: Batch) -> Probabilities:
@@ -156,7 +158,7 @@ class Scorer:
         return logits
 
     def close(self) -> None:
-        """End the scorer's threads; what has not begun is not done, and a later call is a `UsageError`."""
+        """End the scorer's threads. Batches that have not begun are cancelled, and later calls raise a `UsageError`."""
         self._threads.close()
 
     def _read_pairs(self, pairs: Sequence[Any]) -> list[Pair]:
@@ -172,7 +174,7 @@ class Scorer:
     def submit(self, pairs: Sequence[Pair]) -> Pending:
         """Tokenise a window of checked pairs, and start scoring it on the scorer's threads.
 
-        The window is tokenised and sorted whole, so memory grows with it; its batches depend on its rows alone.
+        The whole window is tokenised and sorted at once, so memory grows with it. Its batches depend only on its rows.
 
         Raises:
             UnicodeEncodeError: A text holds a lone surrogate.
@@ -196,9 +198,9 @@ class Scorer:
 
 
 def softmax(logits: Probabilities, temperature: float = 1.0) -> Probabilities:
-    """Return the softmax over the classes (the last axis) of logits by a temperature, float32; each row sums to one.
+    """Return the softmax of logits / temperature over the classes (the last axis), float32; each row sums to one.
 
-    A row is NaN where a logit is not finite, or not when it has been divided by the temperature.
+    A row is NaN if one of its logits is not finite, before or after the division by the temperature.
     """
     with np.errstate(all="ignore"):
         cooled = logits / np.float32(temperature)
@@ -209,12 +211,12 @@ def softmax(logits: Probabilities, temperature: float = 1.0) -> Probabilities:
 
 
 def _open_same(path: str, digest: str, variant: str, threads: int) -> Scorer:
-    """Open the scorer that was pickled; a `ChangedError` where its path holds another bundle."""
+    """Open a pickled scorer. Raises a `ChangedError` if its path contains another bundle."""
     bundle = Bundle.open(path)
     if bundle.digest != digest:
         raise ChangedError(
-            f"{path}: is another bundle than that of the pickled scorer (digest {bundle.digest[:12]}, expected {digest[:12]}); put "
-            "the same one there"
+            f"{path}: is not the bundle of the pickled scorer (digest {bundle.digest[:12]}, expected {digest[:12]}); put that "
+            "bundle there"
         )
     return Scorer(bundle, variant, threads)
 

@@ -1,4 +1,4 @@
-"""An onnxruntime session as the runner wants it: no telemetry, known threads, the fast kernels."""
+"""An onnxruntime session for the runner: no telemetry, a fixed number of threads, the fast kernels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CGROUP_LIMITS = (Path("/sys/fs/cgroup/cpu.max"),)
 
 
 class Session(Protocol):
-    """What the runner asks of an onnxruntime session."""
+    """The part of an onnxruntime session that the runner uses."""
 
     def run(self, output_names: list[str], feeds: Mapping[str, NDArray[np.int32]]) -> list[NDArray[np.float32]]:
         """Return the outputs."""
@@ -32,11 +32,11 @@ class Session(Protocol):
 def open_session(model: bytes, where: str) -> Session:
     """Load a graph from bytes that have been verified.
 
-    A session runs each batch on one thread: parallel work is done over batches, which is faster and keeps results
+    A session runs each batch on one thread. Batches run in parallel instead, which is faster and makes the results
     independent of the number of threads.
 
     Raises:
-        BundleError: onnxruntime refuses the graph.
+        BundleError: onnxruntime cannot load the graph.
     """
     import onnxruntime
 
@@ -59,7 +59,7 @@ def open_session(model: bytes, where: str) -> Session:
 
 
 def count_threads() -> int:
-    """Return how many threads can work at once here: the CPU affinity, or the cgroup's quota if that is less."""
+    """Return how many threads can run at once: what the CPU affinity allows, or the cgroup's quota if that is less."""
     allowed = len(os.sched_getaffinity(0))
     for limit in CGROUP_LIMITS:
         try:

@@ -1,4 +1,4 @@
-"""The threads that a scorer computes its batches on."""
+"""The threads on which a scorer computes its batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pairlift.errors import UsageError
 
 
 class Threads:
-    """Threads that live until they are closed. A forked child begins its own: it has none of its parent's."""
+    """Threads that run until they are closed. A forked child starts its own, because it inherits none."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -28,10 +28,10 @@ class Threads:
             raise UsageError("this scorer is closed; open another one")
 
     def submit(self, run: Callable[..., None], *arguments: Any) -> Future[None]:
-        """Have something run on one of the threads.
+        """Run a function on one of the threads.
 
         Raises:
-            UsageError: They are closed.
+            UsageError: The threads are closed.
         """
         self.check_open()
         if self._process != os.getpid():
@@ -39,11 +39,11 @@ class Threads:
         try:
             return self._pool.submit(run, *arguments)
         except RuntimeError:
-            self.check_open()  # another thread has closed them just now
+            self.check_open()  # another thread has just closed them
             raise
 
     def wait(self, futures: list[Future[None]]) -> None:
-        """Wait for all that was submitted; the first error ends it, and what has not begun is then not done.
+        """Wait for futures. The first error is raised, and cancels the futures that have not begun.
 
         Raises:
             UsageError: The threads were closed meanwhile.
@@ -60,7 +60,7 @@ class Threads:
             raise
 
     def close(self) -> None:
-        """End the threads; what has not begun is not done."""
+        """End the threads, and cancel what has not begun."""
         self._closed = True
         if self._process == os.getpid():
             self._pool.shutdown(cancel_futures=True)

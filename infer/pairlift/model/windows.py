@@ -15,7 +15,7 @@ BATCH_TOKENS = 1024  # larger batches fall out of the cache and are slower (docs
 
 
 class Pending:
-    """A window that is being scored; `counts` says what its texts were like."""
+    """A window that is being scored; `counts` holds the statistics of its texts."""
 
     def __init__(
         self,
@@ -43,10 +43,10 @@ class Pending:
 
 
 def cut_batches(widths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of each batch: rows of one width, so that what a row is padded to depends on itself alone.
+    """Yield the rows of each batch: rows of one width, so that the padding of a row depends only on the row.
 
     Args:
-        widths: Columns that each row takes, shape (rows,).
+        widths: The number of columns of each row, shape (rows,).
     """
     order = np.argsort(widths, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(widths[order])) + 1):

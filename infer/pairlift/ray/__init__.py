@@ -1,1 +1,1 @@
-"""Ray: the machines of a cluster do the chunks of a job."""
+"""Ray: scores the chunks of a job on the machines of a cluster."""

@@ -1,4 +1,4 @@
-"""The connection to Ray: a cluster that the user names, or a Ray of our own on this machine."""
+"""The connection to Ray: a cluster that the user names, or a Ray that pairlift starts on this machine."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from typing import Any
 from pairlift.errors import UsageError, missing_extra
 from pairlift.model.session import count_threads
 
-# Ray asks for a processor of its own for each thing that it runs: with all of them taken by workers, nothing feeds these.
+# Ray reserves a processor for each task that it runs. If workers had all processors, nothing could feed the workers.
 FREE_CPUS = 1
-OBJECT_STORE_BYTES = 100 << 20  # of a Ray of our own: receipts take a kilobyte each
-ANSWER_SECONDS = 10.0  # for a cluster to be found; Ray itself asks for a minute and more
+OBJECT_STORE_BYTES = 100 << 20  # of a Ray that pairlift starts: receipts take a kilobyte each
+ANSWER_SECONDS = 10.0  # to find a cluster; Ray itself tries for more than a minute
 LOCAL = "local"
 ADDRESS = re.compile(r"(?:ray://)?\[?(?P<host>[^\[\]]+)\]?:(?P<port>\d{1,5})")
 
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[int]:
-    """Be connected to Ray, and yield how many processors it has.
+    """Connect to Ray, and yield the number of its processors.
 
     Args:
-        address: Of a cluster; None for RAY_ADDRESS, or else a Ray of our own.
+        address: The address of a cluster. None for RAY_ADDRESS, or, if that is not set, for a Ray that pairlift starts.
 
     Raises:
         UsageError: The extra is not installed, or there is no Ray at the address.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what is wrong comes back as an error
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # failures are raised as errors anyway
     try:
         import ray
     except ModuleNotFoundError:
@@ -65,12 +65,12 @@ def _init(ray: Any, address: str) -> None:
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         where = "this machine" if address == LOCAL else address
         raise UsageError(
-            f"--engine ray: no Ray at {where} ({last_line(error)}); start it, or mend RAY_ADDRESS"
+            f"--engine ray: no Ray at {where} ({last_line(error)}); start it, or correct RAY_ADDRESS"
         ) from error
 
 
 def _look_for(address: str) -> None:
-    """See that somebody listens at an address, if it is one; an `OSError`."""
+    """Raise an `OSError` if the address is a host and port at which nothing listens."""
     found = ADDRESS.fullmatch(address)
     if found:
         socket.create_connection((found["host"], int(found["port"])), ANSWER_SECONDS).close()
@@ -78,7 +78,7 @@ def _look_for(address: str) -> None:
 
 @contextlib.contextmanager
 def _kept_signals() -> Iterator[None]:
-    """Keep what happens at a signal, of which Ray would have its own way."""
+    """Restore the signal handlers at the end, because Ray installs its own."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -90,7 +90,7 @@ def _kept_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Lose what the process says on standard error: Ray's core speaks there, from below Python, before it has its log."""
+    """Discard standard error. Until Ray's core has opened its log, it writes there from native code."""
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nothing, 2)
@@ -103,8 +103,8 @@ def _silent_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet(ray: Any) -> Iterator[None]:
-    """Leave what Ray has to say to its own logs."""
-    # Ray prints each death of a worker to standard output, and has no option for that.
+    """Keep Ray's messages off the console; they are in Ray's own logs."""
+    # Ray prints each death of a worker to standard output, and has no option to turn this off.
     worker = ray._private.worker
     shown, worker._worker_logs_enabled = getattr(worker, "_worker_logs_enabled", True), False
     handlers = logging.getLogger("ray").handlers
@@ -120,6 +120,6 @@ def _quiet(ray: Any) -> Iterator[None]:
 
 
 def last_line(error: BaseException) -> str:
-    """Return the last line of an error of Ray's, which is where it says what was wrong."""
+    """Return the last line of one of Ray's errors, which says what was wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].partition(" Some common causes")[0][:200] if lines else type(error).__name__

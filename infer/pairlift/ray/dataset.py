@@ -1,4 +1,4 @@
-"""Scores inside a pipeline of the user's own: a callable for `Dataset.map_batches` of Ray Data.
+"""Scoring in the user's own pipeline: a callable for `Dataset.map_batches` of Ray Data.
 
     from pairlift.ray.dataset import DatasetScorer
 
@@ -7,8 +7,8 @@
         compute=ray.data.ActorPoolStrategy(size=8), num_cpus=1,
     )
 
-It promises less than a job does: rows come in Ray's order, there is no rejects file and no manifest, a row that cannot be scored
-has its reason in the column `error`, and the low bits of a score may depend on how Ray cuts its batches.
+It guarantees less than a job: rows come in Ray's order, and there is no rejects file and no manifest. The column
+`error` says why a row could not be scored. The low bits of a score may depend on how Ray divides the rows into batches.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class DatasetScorer:
         """Load a bundle.
 
         Args:
-            bundle: A directory that every machine sees, or `s3://bucket/prefix`.
-            fields: The columns of the two texts, as the option `--fields`.
-            variant: Which graph.
-            threads: Batches computed at once; what `num_cpus` says.
+            bundle: A directory that every machine can read, or `s3://bucket/prefix`.
+            fields: The columns of the two texts, in the form of the option `--fields`.
+            variant: The variant of the graph.
+            threads: Batches computed at once; should equal `num_cpus`.
         """
         self._scorer = Scorer.open(bundle, variant, threads)
         self._columns = map_fields(fields, self._scorer.bundle.manifest.fields)
@@ -50,11 +50,11 @@ class DatasetScorer:
             batch: Columns by name, each of shape (rows,).
 
         Returns:
-            The same columns, and `prediction` (None where there is an error), float32 `p_<label>` (NaN there) and `error`
-            (`reason: detail`, None elsewhere).
+            The same columns, and `prediction` (None for a row with an error), float32 `p_<label>` (NaN for a row with
+            an error) and `error` (`reason: detail`, None for a row without an error).
 
         Raises:
-            UsageError: A column is missing, or has a name that is needed.
+            UsageError: A column is missing, or already has the name of an added column.
         """
         labels = self._scorer.labels
         added = ["prediction", *(f"p_{label}" for label in labels), ERROR]

@@ -1,4 +1,4 @@
-"""The Ray engine: a job's chunks on the machines of a cluster; descriptors go there, and receipts come back."""
+"""The Ray engine: scores a job's chunks on a cluster. It sends descriptors to workers, which return receipts."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class Cluster:
     """How a job runs on Ray.
 
     Attributes:
-        address: Of the cluster (`ray://…` or as `ray.init` takes it); None for RAY_ADDRESS, or else a Ray of our own.
-        threads: Of each worker.
-        workers: How many at most; None for as many as there are processors for.
+        address: The cluster (`ray://…` or an address that `ray.init` accepts). None for RAY_ADDRESS, or, if that is not
+            set, for a Ray that pairlift starts.
+        threads: Threads per worker.
+        workers: The maximum number of workers; None for as many as the processors allow.
         seconds: How long a chunk may take.
     """
 
@@ -38,11 +39,11 @@ class Cluster:
     seconds: float = 600.0
 
     def run(self, scorer: Scorer, opened: Source, ledger: Ledger, terms: Terms) -> LastRun:
-        """Do the chunks that are not done; as `run_here`.
+        """Score the chunks that are not done yet; see `run_here`.
 
         Raises:
             UsageError: The extra is not installed, the cluster is too small, or the input is standard input.
-            StorageError: A worker was lost again and again, or took too long.
+            StorageError: Workers were lost repeatedly, or a chunk took too long.
         """
         opened.check_headers()
         resumed, rejected = ledger.tally.rows, Counter[str]()
@@ -67,7 +68,7 @@ class Cluster:
                             terms.tell(receipt.tally, rejected, feed.total)
                             terms.check_rejects(ledger.tally, final=False, kept=True)
                 except Stopped as error:
-                    ledger.update()  # what workers have done and not said any more
+                    ledger.update()  # add chunks that workers finished, but did not report
                     raise Stopped(error.number, f"{ledger.tally.rows} rows are done; {RUN_AGAIN}") from None
                 threads = pool.most * self.threads
         if ledger.tally.rows != feed.planned:
@@ -81,7 +82,7 @@ class Cluster:
         import ray
 
         task, plan = describe_task(opened, ledger), None
-        if feed.several:  # the inputs of it may be many, and go to each machine once
+        if feed.several:  # it may have many inputs, so send it to each machine only once
             inputs = tuple(dataclasses.replace(each, name=locate(each.name)) for each in opened.inputs)
             plan = ray.put(open_plan(ledger.keeper, inputs, opened.found, opened.options.chunk_rows))
         bundle = scorer.bundle
@@ -90,7 +91,7 @@ class Cluster:
 
 
 def check_ends(source: str, output: str) -> None:
-    """Refuse standard input and standard output; a `UsageError`."""
+    """Raise a `UsageError` for standard input and standard output."""
     if source == STREAM:
         raise UsageError(
             "--engine ray: standard input can only be read once, so it cannot be split between workers; give a file or an s3:// object"

@@ -1,4 +1,4 @@
-"""What the workers of a Ray job are fed with: the plan as it grows, and the chunks of it that wait to be done."""
+"""The work for the workers of a Ray job: the plan, which grows, and its chunks that wait for a worker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairlift.inputs.source import Source
 from pairlift.jobs.durable_plan import DurablePlan
 from pairlift.names import Key
 
-PLAN_CHUNKS = 64  # planned at a time
+PLAN_CHUNKS = 64  # chunks planned at a time
 
 Piece = tuple[str, int | None]  # an input, and the gzip member or zstd frame of it in which a chunk begins
 
@@ -20,9 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class Queue:
-    """Chunks that wait, in order. Of those that begin in one compressed piece one worker does one after the other.
+    """Chunks that wait, in order. One worker does all chunks that begin in the same compressed piece, in order.
 
-    To come to the second of them takes reading the first: who has read that goes on with what follows, and nobody else.
+    To reach a chunk of a piece, a worker must read those before it. So the worker that has read them continues with the
+    next one, and no other worker does.
     """
 
     def __init__(self, compressed: bool) -> None:
@@ -31,32 +32,35 @@ class Queue:
         self._owners: dict[Piece | None, int] = {}
         self._owned: dict[int, Piece | None] = {}
         self._waiting = 0
-        self.failures: Counter[Key] = Counter()  # how often each chunk was at work when a worker died
+        self.failures: Counter[Key] = Counter()  # how often a worker died while it did each chunk
 
     def __len__(self) -> int:
         return self._waiting
 
     @property
     def free(self) -> int:
-        """For how many workers more there is something to begin with."""
+        """How many more workers could begin with a chunk now."""
         if not self._compressed:
             return self._waiting
         return len(self._pieces) - sum(piece in self._pieces for piece in self._owners)
 
     def put(self, chunks: Iterable[Descriptor]) -> None:
-        """Add chunks that come after all others."""
+        """Add chunks after all others."""
         for chunk in chunks:
             self._pieces.setdefault(self._piece_of(chunk), deque()).append(chunk)
             self._waiting += 1
 
     def put_back(self, chunks: Iterable[Descriptor]) -> None:
-        """Add chunks again that come before all others of their pieces."""
+        """Put chunks back, before all others of their pieces."""
         for chunk in reversed(list(chunks)):
             self._pieces.setdefault(self._piece_of(chunk), deque()).appendleft(chunk)
             self._waiting += 1
 
     def take(self, worker: int, most: int) -> list[Descriptor]:
-        """Take the chunks that a worker does next; one alone if a worker has died at it: so it is found which one kills them."""
+        """Take the chunks that a worker does next.
+
+        If a worker has died at a chunk, that chunk is handed out alone, to find out which chunk kills workers.
+        """
         taken: list[Descriptor] = []
         while len(taken) < most and (found := self._choose(worker)) is not None:
             piece, chunks = found
@@ -75,7 +79,7 @@ class Queue:
         return taken
 
     def release(self, worker: int) -> None:
-        """Let others go on with what a worker has begun."""
+        """Let other workers continue the piece that a worker has begun."""
         if worker in self._owned:
             del self._owners[self._owned.pop(worker)]
 
@@ -90,20 +94,20 @@ class Queue:
 
 
 class Feed:
-    """The plan of a job as it grows. That of one lot is made here, a little at a time; those of several lots by the workers.
+    """The plan of a job, which grows. The driver plans a single lot, a little at a time; the workers plan several lots.
 
     Attributes:
-        queue: The chunks that wait.
-        planned: Rows of all chunks that are known.
+        queue: The chunks that wait for a worker.
+        planned: The number of rows in all chunks planned so far.
     """
 
     def __init__(self, plan: DurablePlan, opened: Source, is_done: Callable[[Descriptor], bool]) -> None:
-        """Begin with no chunk.
+        """Begin without chunks.
 
         Args:
             plan: The job's plan.
-            opened: The source.
-            is_done: Whether nothing needs to be done for a chunk.
+            opened: The job's source.
+            is_done: Returns whether a chunk is already done.
         """
         self.queue = Queue(bool(opened.found.compression))
         self.planned = 0
@@ -112,7 +116,7 @@ class Feed:
         self._here = plan.each(0)
         self._open: deque[int] = deque(range(plan.lots))
         self._given = [0] * plan.lots
-        self._growing = plan.lots  # lots that are not known to their end
+        self._growing = plan.lots  # lots that are not completely planned
         self._bytes = 0
         self._marks: dict[str, int] = {}
         self._lasts: dict[str, Descriptor] = {}
@@ -120,39 +124,39 @@ class Feed:
 
     @property
     def complete(self) -> bool:
-        """Whether all chunks are known."""
+        """Whether all chunks are planned."""
         return not self._growing
 
     @property
     def total(self) -> int | None:
-        """How many rows there are; until all are known, an estimate by the share of the bytes, or None."""
+        """The number of rows; until all are planned, an estimate from the share of bytes planned, or None."""
         if self.complete:
             return self.planned
         return round(self.planned * self._size / self._bytes) if self._bytes else None
 
     @property
     def unplanned(self) -> int:
-        """How many lots wait for workers to plan them."""
+        """The number of lots that wait for workers to plan them."""
         return len(self._open) if self.several else 0
 
     def plan_here(self) -> None:
-        """Go a little further with the plan of the only lot."""
+        """Plan the next chunks of the only lot."""
         chunks = list(itertools.islice(self._here, PLAN_CHUNKS))
         self.add(0, chunks, last=len(chunks) < PLAN_CHUNKS)
 
     def next_lot(self) -> tuple[int, int] | None:
-        """Return the number of a lot that a worker should plan now and how many of its chunks are known, or None."""
+        """Return the lot that a worker should plan next, and how many of its chunks are already planned; or None."""
         if not self._open:
             return None
         lot = self._open.popleft()
         return lot, self._given[lot]
 
     def add(self, lot: int, chunks: list[Descriptor], last: bool) -> None:
-        """Take note of the next chunks of a lot.
+        """Add the next chunks of a lot.
 
         Args:
-            lot: Its number.
-            chunks: In order.
+            lot: The lot's number.
+            chunks: The chunks, in order.
             last: Whether the lot ends with them.
         """
         self._given[lot] += len(chunks)
@@ -170,17 +174,17 @@ class Feed:
             log.warning(advice)
 
     def fail(self, lot: int) -> int:
-        """Take note that a worker has died while it planned a lot, and return how often that has happened."""
+        """Record that a worker died while it planned a lot, and return how often that has happened."""
         self._open.appendleft(lot)
         self._failures[lot] += 1
         return self._failures[lot]
 
     def put_back(self, lot: int) -> None:
-        """Have a lot planned by somebody else."""
+        """Put a lot back, so that another worker plans it."""
         self._open.appendleft(lot)
 
     def _measure(self, span: Span) -> None:
-        """Count the bytes of an input that are planned; of Parquet they are not known, and its plan is soon complete."""
+        """Count the planned bytes of an input. They are unknown for Parquet, but its plan is complete soon."""
         mark = span.place.member if self._compressed else span.end
         if mark is not None:
             self._bytes += mark - self._marks.get(span.input, 0)

@@ -1,4 +1,4 @@
-"""The workers of a Ray job: actors, each of which has a few calls in flight; and what becomes of the calls of those that die."""
+"""The workers of a Ray job: actors with a few calls in flight each. If one dies, others take over its calls."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from pairlift.ray.cluster import last_line
 from pairlift.ray.feed import Feed
 from pairlift.ray.worker import RayWorker
 
-RETRIES = 3  # of a chunk at which a worker is lost
-MOST_LOST = 10  # chunks that are given up before the job is; until then the others are done
-AT_ONCE = 2  # calls that a worker has, so that it need not wait for the next one
-CALL_SECONDS = 1.0  # that a call should take: longer ones say late what is done, and shorter ones cost the driver more
-DRIVER_SECONDS = 0.006  # for each worker: the driver takes some 3 ms a call, and should be idle for half of its time
-MOST_CHUNKS = 32  # of a call
-LOOK_SECONDS = 1.0  # between two looks at signals
-DEATH_SECONDS = 10.0  # for workers to be gone at the end
+RETRIES = 3  # of a chunk at which a worker was lost
+MOST_LOST = 10  # more given-up chunks than this end the job; until then the other chunks are done
+AT_ONCE = 2  # calls in flight per worker, so that it need not wait for the next one
+CALL_SECONDS = 1.0  # that a call should take: longer calls report progress late, and shorter ones cost the driver more
+DRIVER_SECONDS = 0.006  # per worker: the driver needs about 3 ms per call, and should be idle half of the time
+MOST_CHUNKS = 32  # per call
+LOOK_SECONDS = 1.0  # between two checks for signals
+DEATH_SECONDS = 10.0  # to wait for workers to end
 
 
 @dataclasses.dataclass(slots=True)
 class _Call:
-    """What a worker was asked for: to do chunks, to plan a lot, or, with neither, to begin."""
+    """A call to a worker: to do chunks, to plan a lot, or, with neither, to begin."""
 
     ref: Any
     chunks: list[Descriptor] = dataclasses.field(default_factory=list)
@@ -43,20 +43,20 @@ class _Actor:
     calls: deque[_Call] = dataclasses.field(default_factory=deque)
     begun: bool = False
     turn: int = 0
-    since: float = 0.0  # when it began with the first of its calls
+    since: float = 0.0  # when it began the first of its calls
 
 
 class Pool:
     """Workers on Ray."""
 
     def __init__(self, made: tuple[Any, ...], workers: int, threads: int, feed: Feed, source: str) -> None:
-        """Take the job; no worker begins yet.
+        """Prepare for a job, without starting a worker.
 
         Args:
             made: The arguments of `RayWorker`.
-            workers: How many there are at most.
-            threads: Processors of each.
-            feed: What they are fed with.
+            workers: The maximum number of workers.
+            threads: Processors per worker.
+            feed: The work for the workers.
             source: The first input's name.
         """
         import ray
@@ -79,21 +79,22 @@ class Pool:
         with contextlib.suppress(self._ray.exceptions.RayError, ConnectionError):  # the cluster may be gone
             busy = [actor.handle for actor in self._actors.values() if actor.begun and actor.calls]
             ends = [handle.end.remote() for handle in busy]
-            if ends:  # Ray says that it has killed a worker before it is gone; one that ends itself is gone when it does not answer
+            # Ray reports a killed worker before it has ended; a worker that ends itself has ended when its call fails.
+            if ends:
                 self._ray.wait(ends, num_returns=len(ends), timeout=DEATH_SECONDS, fetch_local=False)
             for actor in self._actors.values():
                 self._ray.kill(actor.handle)
 
     def run(self, signals: Sequence[int]) -> Iterator[Receipt]:
-        """Yield the receipts of all chunks as they come.
+        """Yield the receipts of all chunks as they arrive.
 
         Args:
-            signals: Those that have come so far.
+            signals: The signals received so far.
 
         Raises:
-            Stopped: One has come.
-            StorageError: Workers died again and again.
-            PairliftError: Something went wrong in a worker.
+            Stopped: A signal was received.
+            StorageError: Workers died repeatedly.
+            PairliftError: An error in a worker.
         """
         feed = self._feed
         while True:
@@ -118,17 +119,17 @@ class Pool:
         return not self._feed.several and not self._feed.complete
 
     def _enough(self) -> int:
-        """Return how many chunks should wait while more can be planned."""
+        """Return how many chunks should wait before planning pauses."""
         return 2 * AT_ONCE * self._workers * self._most_of_call(MOST_CHUNKS)
 
     def _most_of_call(self, bound: int) -> int:
-        """Return how many chunks the next call has: as many as take a second, and few when few are left."""
+        """Return how many chunks the next call has: as many as take about a second, and fewer when few are left."""
         seconds = max(CALL_SECONDS, DRIVER_SECONDS * self._workers)
         fitting = int(seconds * self._chunks / self._seconds) if self._seconds else 1
         return max(1, min(bound, MOST_CHUNKS, fitting))
 
     def _begin_workers(self) -> None:
-        """Begin as many workers as there is something to do for."""
+        """Start as many workers as there is work for."""
         idle = sum(not actor.begun or not actor.calls for actor in self._actors.values())
         needed = self._feed.unplanned + self._feed.queue.free - idle
         for _ in range(min(needed, self._workers - len(self._actors))):
@@ -138,9 +139,9 @@ class Pool:
             self.most = max(self.most, len(self._actors))
 
     def _hand_out(self) -> None:
-        """Give workers their next calls, those that have the fewest first."""
+        """Give workers their next calls, beginning with the workers that have the fewest."""
         feed = self._feed
-        scarce = feed.complete and len(feed.queue) <= len(self._actors)  # who is free first is to have the last ones
+        scarce = feed.complete and len(feed.queue) <= len(self._actors)  # the first free workers get the last chunks
         for depth in range(1 if scarce else AT_ONCE):
             for actor in self._actors.values():
                 if actor.begun and len(actor.calls) == depth and not self._give(actor) and not len(feed.queue):
@@ -163,7 +164,7 @@ class Pool:
         return True
 
     def _wait(self, waiting: list[_Actor], seconds: float) -> list[_Actor]:
-        """Return the workers that have answered the first of their calls, as soon as there are any."""
+        """Wait until workers have answered the first of their calls, and return those workers; none after `seconds`."""
         if not waiting:
             return []
         by_ref = {actor.calls[0].ref: actor for actor in waiting}
@@ -174,7 +175,7 @@ class Pool:
         return [by_ref[ref] for ref in ready]
 
     def _take(self, actor: _Actor) -> Iterator[Receipt]:
-        """Take what a worker has answered."""
+        """Take a worker's answer."""
         try:
             found = self._ray.get(actor.calls[0].ref)
         except self._ray.exceptions.RayError as error:
@@ -196,10 +197,10 @@ class Pool:
             raise failed
 
     def _bury(self, actor: _Actor, error: BaseException) -> None:
-        """Have others do what a dead worker had in hand. It has died at the first call; the others are not to blame."""
+        """Give a dead worker's calls to others. It died at its first call, so only that one counts as a failure."""
         del self._actors[actor.number]
         with contextlib.suppress(self._ray.exceptions.RayError):
-            self._ray.kill(actor.handle)  # where Ray only lost sight of it
+            self._ray.kill(actor.handle)  # in case Ray only lost contact with it
         self._died = error
         feed, blamed = self._feed, actor.calls.popleft()
         feed.queue.release(actor.number)
@@ -209,14 +210,14 @@ class Pool:
             feed.queue.put_back(call.chunks)
         if blamed.lot is not None and feed.fail(blamed.lot) > RETRIES:
             raise StorageError(
-                f"{self._source}: the chunks cannot be planned: workers died or were lost {RETRIES + 1} times at it ({last_line(error)}); "
+                f"{self._source}: the chunks cannot be planned: workers died or were lost {RETRIES + 1} times ({last_line(error)}); "
                 "what is done is kept: run the same command again"
             ) from error
         if blamed.lot is None and not blamed.chunks:
             self._stillborn += 1
             if self._stillborn > RETRIES * self._workers:
                 raise StorageError(
-                    f"{self._source}: no worker can begin ({last_line(error)}); see that each machine has pairlift and memory for it"
+                    f"{self._source}: no worker can start ({last_line(error)}); check that each machine has pairlift and enough memory"
                 ) from error
         self._blame(blamed.chunks)
 
@@ -233,6 +234,6 @@ class Pool:
         others = f" and {len(self._lost) - 1} others" if len(self._lost) > 1 else ""
         why = f" ({last_line(self._died)})" if self._died else ""
         return StorageError(
-            f"{first.input}: the chunk of row {first.place.row}{others} cannot be done: workers died or were lost {RETRIES + 1} times "
-            f"at one{why}; what is done is kept: run the same command again, or see what these rows do to a worker (memory, most often)"
+            f"{first.input}: the chunk of row {first.place.row}{others} cannot be scored: workers died or were lost {RETRIES + 1} times "
+            f"at one{why}; what is done is kept: run the same command again, or find out why these rows end a worker (often memory)"
         )

@@ -1,4 +1,4 @@
-"""A worker in an actor of Ray: the bundle is loaded once; receipts go back, and what goes wrong goes back as an error of ours."""
+"""A worker in a Ray actor. It loads the bundle once, and returns receipts, or a `PairliftError` if something fails."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pairlift.outputs.records import Receipt
 from pairlift.ray.feed import PLAN_CHUNKS
 from pairlift.storage.staging import storage_errors
 
-END = object()  # after the last of what is found
+END = object()  # marks the end of the results
 
 
 class RayWorker:
-    """Does what comes to one actor: one call after the other, in turn, but `end` at once."""
+    """Carries out the calls to one actor one by one, in order, except `end`, which takes effect at once."""
 
     def __init__(
         self, bundle: str, digest: str, variant: str, threads: int, task: Task, plan: DurablePlan | None, seconds: float
@@ -33,12 +33,12 @@ class RayWorker:
         """Load the bundle, and open the input.
 
         Args:
-            bundle: A directory that this machine sees, or `s3://…`.
-            digest: Of the bundle that the job began with.
+            bundle: A directory that this machine can read, or `s3://…`.
+            digest: The digest of the bundle with which the job began.
             variant: The variant.
             threads: Batches computed at once.
             task: The job.
-            plan: The job's plan, if workers make it.
+            plan: The job's plan, if the workers make it; otherwise None.
             seconds: How long a chunk may take.
         """
         self._seconds, self._source, self._plan = seconds, task.leaders[0].name, plan
@@ -55,25 +55,25 @@ class RayWorker:
             self._failed = error
 
     def begin(self) -> list[Any]:
-        """Return nothing once the worker can begin, or why it cannot."""
+        """Return an empty list if the worker can begin, or else a list with the error."""
         return [self._failed] if self._failed else []
 
     def end(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it is doing."""
         os._exit(0)
 
     def plan(self, turn: int, lot: int, given: int) -> list[Any]:
-        """Return the next chunks of a lot, and None after the last; as the last of them an error, if there is one.
+        """Return the next chunks of a lot, and None after the last. If there is an error, it is the last item.
 
         Args:
             turn: The number of the call, from 0.
-            lot: Its number.
+            lot: The lot's number.
             given: How many of its chunks are known already.
         """
         return self._collect(turn, lambda: self._plan_next(lot, given))
 
     def run(self, turn: int, group: Sequence[Descriptor]) -> list[Any]:
-        """Do chunks, and return the receipts; as the last of them an error, if there is one.
+        """Score chunks, and return the receipts. If there is an error, it is the last item.
 
         Args:
             turn: The number of the call, from 0.
@@ -83,7 +83,7 @@ class RayWorker:
 
     def _plan_next(self, lot: int, given: int) -> Iterator[Descriptor | None]:
         assert self._plan is not None
-        self._at = f"{self._source}: a piece of the plan"
+        self._at = f"{self._source}: planning the chunks"
         before, self._planned = self._planned, None
         same = before is not None and before[:2] == (lot, given)
         chunks = before[2] if before and same else itertools.islice(self._plan.each(lot), given, None)
@@ -137,10 +137,10 @@ class RayWorker:
             try:
                 found.append(came.get(timeout=self._seconds))
             except queue.Empty:
-                # What hangs may hang for ever, and holds the input's reader: nothing more can be done here.
+                # The thread may hang for ever, and it holds the input's reader, so this worker cannot do any more.
                 self._failed = StorageError(
-                    f"{self._at} took more than {self._seconds:g} s; what is done is kept: allow more by --chunk-seconds, or see what "
-                    "holds it up, and run the same command again"
+                    f"{self._at} took more than {self._seconds:g} s; what is done is kept: raise --chunk-seconds, or find out what "
+                    "delays it, and run the same command again"
                 )
                 return [*found, self._failed]
             if found[-1] is END:
@@ -150,7 +150,7 @@ class RayWorker:
 
 
 def _describe_row(descriptor: Descriptor, done: int) -> str:
-    """Return which chunk begins so many rows after a descriptor does."""
+    """Return the name of the chunk that begins `done` rows after a descriptor."""
     span = descriptor.spans[0]
     for span in descriptor.spans:
         if done < span.rows:
@@ -160,16 +160,16 @@ def _describe_row(descriptor: Descriptor, done: int) -> str:
 
 
 def _check_machine(scorer: Scorer, digest: str, task: Task) -> None:
-    """See that this machine scores as the one does where the job began."""
+    """Check that this machine scores like the one on which the job began."""
     if scorer.bundle.digest != digest:
         raise BundleError(
-            f"{scorer.bundle.path}: a worker has another bundle of that name (digest {scorer.bundle.digest[:12]}, expected "
-            f"{digest[:12]}); have the same one on each machine"
+            f"{scorer.bundle.path}: a worker has a different bundle there (digest {scorer.bundle.digest[:12]}, expected "
+            f"{digest[:12]}); put the same bundle on each machine"
         )
     found = read_runtime(task.found, task.written)
     for name, version in task.runtime.items():
         if name != "cpu" and found.get(name) != version:
             raise ChangedError(
-                f"a worker has {name} {found.get(name)}, and the job began with {version}; install the same on each machine"
+                f"a worker has {name} {found.get(name)}, but the job began with {version}; install the same version on each machine"
             )
     replay(scorer, FIRST_ROWS)
