@@ -1,4 +1,4 @@
-"""The artefacts of a bundle: written, held to Keras through the production scorer, and listed."""
+"""The artefacts of a bundle: written, compared with Keras through the production scorer, and listed."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from pairlift_export.saved_model import write_saved_model
 
 
 def write_artefacts(job: ExportJob) -> list[str]:
-    """Fill the job's directory with a bundle that agrees with Keras, and return what to say of it.
+    """Fill the job's directory with a bundle that agrees with Keras, and return the lines of the report.
 
     Raises:
-        AgreementError: Something disagrees.
+        AgreementError: An artefact does not agree with Keras.
         InputError: The model cannot be loaded or is not supported.
     """
     stage = Path(job.stage)
@@ -42,7 +42,7 @@ def write_artefacts(job: ExportJob) -> list[str]:
     graph = make_graph(reference, job.graph)
     save_graph(graph.model, stage / FILES[FP32])
     route = graph.route
-    del graph  # a base-size graph is 440 MB, and is read again when it is wanted
+    del graph  # a base-size graph is 440 MB, and is read again when it is needed
     proof = prove(reference, encoder, job, route)
     write_saved_model(reference, stage / SAVED_MODEL)
     results = {SAVED_MODEL: proof.hold_saved_model(stage / SAVED_MODEL)}
@@ -66,7 +66,7 @@ def write_artefacts(job: ExportJob) -> list[str]:
     parity = _certify(job, proof, results, left_out, crossed, manifest.versions)
     (stage / PARITY).write_bytes(record.dump(parity))
     (stage / PARITY_PAGE).write_text(draw_page(parity), encoding="utf-8")
-    # Held to Keras without it, for Keras knows no temperature; from here on the bundle has it.
+    # The comparison with Keras is without the temperature, which Keras does not know. From here on the bundle has it.
     scores = {name: softmax(found, job.temperature) for name, found in logits.items()}
     manifest = dataclasses.replace(manifest, temperature=job.temperature)
     (stage / GOLDEN).write_bytes(dump_golden(make_golden(proof.golden_texts, token_ids, scores)))
@@ -84,7 +84,7 @@ def _certify(
     crossed: CrossCheck | None,
     versions: Mapping[str, str],
 ) -> Parity:
-    """Return the certificate of what was held to Keras."""
+    """Return the certificate of the comparison with Keras."""
     return Parity(
         model=job.source.name,
         model_sha256=job.source.model_sha256,

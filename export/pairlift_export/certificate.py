@@ -1,4 +1,4 @@
-"""The certificate, parity.json: how far each artefact is from Keras on the same raw texts."""
+"""The certificate, parity.json: how much each artefact differs from Keras on the same raw texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Counts = tuple[tuple[int, ...], ...]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TokenParity:
-    """Token ids, masks and segment ids against KerasHub's: pairs compared and pairs equal in all of them."""
+    """Token ids, masks and segment ids compared with KerasHub's: pairs compared and pairs equal in all of them."""
 
     compared: int
     equal: int
@@ -49,7 +49,7 @@ class ShapeParity:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Invariance:
-    """The largest change of a row's probability from what it is in its batch: alone, in other orders, with the most padding."""
+    """The largest change of a row's probability from that in its batch: alone, in other orders, with most padding."""
 
     rows: int
     alone: float
@@ -59,14 +59,14 @@ class Invariance:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class VariantParity:
-    """What is measured of a variant the runner loads.
+    """Measurements of a variant that the runner loads.
 
     Attributes:
         graph: How its graph was made: `pairlift` from the weights, or `tf2onnx`.
         shapes: The shape matrix.
-        invariance: Whether a row's score depends on what stands beside it.
-        pairs_per_second: From raw text to probabilities, over the pairs of the proof, on `threads` threads.
-        threads: How many.
+        invariance: Whether a row's score depends on the other rows of its batch.
+        pairs_per_second: The speed from raw text to probabilities, over the pairs of the proof, on `threads` threads.
+        threads: The number of threads of that measurement.
     """
 
     graph: str = "tf2onnx"
@@ -78,7 +78,7 @@ class VariantParity:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """What a quantised variant may do: the share of labels that may flip, and how far accuracy may fall."""
+    """The limits of a quantised variant: the share of labels that may flip, and how much accuracy may drop."""
 
     most_flips: float
     most_drop: float
@@ -86,7 +86,7 @@ class Gate:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CrossCheck:
-    """The graph from the weights against tf2onnx's: pairs compared, and the largest difference of a probability."""
+    """The graph from the weights compared with tf2onnx's: the pairs, and the largest difference of a probability."""
 
     pairs: int
     max: float
@@ -94,24 +94,24 @@ class CrossCheck:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ArtefactParity:
-    """One artefact against Keras on raw text.
+    """One artefact compared with Keras on raw text.
 
     Attributes:
         logits: Differences of logits.
         probabilities: Differences of probabilities.
         differences: Each pair's largest difference of a probability, in the order of the pairs.
         same_label: Pairs with the same most probable label.
-        flips: The others.
+        flips: The other pairs.
         agreement: Pairs by Keras' label (rows) and the artefact's (columns).
         confusion: Labelled pairs by their label (rows) and the artefact's (columns).
         smallest_tolerance: The smallest tolerance of probabilities that would have passed.
-        tolerance: The one that was held to; None for a quantised variant, which is held to a gate.
-        gate: Of a quantised variant.
+        tolerance: The tolerance that was applied; None for a quantised variant, which has a gate instead.
+        gate: The gate of a quantised variant.
         worst_first, worst_second: The pair with the largest difference.
-        accuracy: On the labelled pairs, or None.
-        drop: Keras' accuracy on them minus this one, or None: then no pair is labelled, and a gate on it is not applied.
-        size: Bytes on disk.
-        variant: More, of what the runner loads.
+        accuracy: The accuracy on the labelled pairs, or None if there are none.
+        drop: Keras' accuracy minus this one; None if no pair is labelled, and then the accuracy gate is not applied.
+        size: The size on disk in bytes.
+        variant: More measurements, if the runner loads the artefact.
     """
 
     logits: Spread
@@ -138,26 +138,26 @@ class Parity:
 
     Attributes:
         model: The run's or the file's name.
-        model_sha256: Of the `.keras` file.
+        model_sha256: The sha256 of the `.keras` file.
         labels: Label names in the order of the head's outputs.
         pairs: Pairs whose logits were compared.
         pairs_source: Where the user's pairs are from.
-        rows_left_out: Rows there that hold no pair, by reason.
-        hard_pairs: How many of the pairs are of the built-in hard corpus.
-        labelled_pairs: How many of them have one of the labels.
-        keras_accuracy: Of the reference on the labelled pairs, or None.
+        rows_left_out: The number of rows in that source without a usable pair, by reason.
+        hard_pairs: How many of the pairs are from the built-in hard corpus.
+        labelled_pairs: How many of the pairs have one of the labels.
+        keras_accuracy: The accuracy of the reference on the labelled pairs, or None.
         keras_confusion: Labelled pairs by their label (rows) and Keras' (columns).
         margins: Keras' margin on each pair (first minus second probability).
-        tokens: The preprocessing, over the pairs and the whole hard corpus.
-        artefacts: `saved_model`, and each variant.
+        tokens: The comparison of the preprocessing, over the pairs and the whole hard corpus.
+        artefacts: The comparison of `saved_model` and of each variant.
         left_out: Variants that are not in the bundle, and why.
-        cross_check: When the graph was built from the weights.
+        cross_check: The comparison with tf2onnx's graph, if the graph was built from the weights.
         calibration_pairs: How many pairs the ranges of the int8 variant were measured on.
-        time: When, UTC, ISO 8601.
+        time: When the certificate was made, UTC, ISO 8601.
         cpu: The processor.
         cpu_flags: Its instruction sets that matter to matrix kernels.
-        onnxruntime_build: What onnxruntime says of its build.
-        versions: Of everything that had a part.
+        onnxruntime_build: onnxruntime's description of its build.
+        versions: The versions of the packages that took part.
     """
 
     format: int = 1

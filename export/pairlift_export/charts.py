@@ -1,4 +1,4 @@
-"""Charts of the certificate's page, as numbers: what stands where; templates/charts.svg draws them."""
+"""Charts of the certificate's page, as coordinates; templates/charts.svg draws them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BINS = 2 * (len(DECADES) - 1)  # half a decade each
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """A chart's size, and the edges of what is drawn inside its axes; y runs down."""
+    """A chart's size, and the edges of its plotting area; y increases downwards."""
 
     width: int = 460
     height: int = 240
@@ -23,11 +23,11 @@ class Frame:
     bottom: int = 200
 
     def x(self, share: float) -> float:
-        """Return where a share of the width is."""
+        """Return the x coordinate of a share of the width."""
         return round(self.left + share * (self.right - self.left), 1)
 
     def y(self, share: float) -> float:
-        """Return where a share of the height is, from below."""
+        """Return the y coordinate of a share of the height, counted from the bottom."""
         return round(self.bottom - share * (self.bottom - self.top), 1)
 
 
@@ -36,7 +36,7 @@ FRAME = Frame()
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """A label of an axis, and where it is along it."""
+    """A label of an axis, and its position along the axis."""
 
     at: float
     text: str
@@ -58,7 +58,7 @@ class Bar:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Dot:
-    """A pair under one artefact."""
+    """A pair as scored by one artefact."""
 
     series: int
     name: str
@@ -70,7 +70,7 @@ class Dot:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
-    """How many pairs have which difference, half a decade a bar, the artefacts beside one another; `limit` is the tolerance's x."""
+    """The number of pairs by difference, half a decade a bar, artefacts side by side; `limit` is the tolerance's x."""
 
     frame: Frame = FRAME
     widths: tuple[Tick, ...]
@@ -119,7 +119,7 @@ def make_histogram(series: Mapping[str, Sequence[float]], tolerance: float) -> H
 
 
 def make_scatter(margins: Sequence[float], series: Mapping[str, Sequence[float]], tolerance: float) -> Scatter:
-    """Return each artefact's differences over the margins, one of each for each pair."""
+    """Return the scatter plot of each artefact's differences over the margins, with one of each for each pair."""
     return Scatter(
         widths=tuple(Tick(at=FRAME.x(share), text=str(share)) for share in (0, 0.25, 0.5, 0.75, 1)),
         heights=tuple(Tick(at=FRAME.y(_share(10.0**d)), text=f"1e{d}") for d in DECADES[::2]),
@@ -134,12 +134,12 @@ def make_scatter(margins: Sequence[float], series: Mapping[str, Sequence[float]]
 
 
 def _share(value: float) -> float:
-    """Return where a difference is between the first decade and the last."""
+    """Return the position of a difference between the first decade (0) and the last (1)."""
     return _decades(value) / (len(DECADES) - 1)
 
 
 def _decades(value: float) -> float:
-    """Return by how many decades a difference is above the first."""
+    """Return how many decades a difference is above the first."""
     return min(float(DECADES[-1]), math.log10(max(value, FLOOR))) - DECADES[0]
 
 

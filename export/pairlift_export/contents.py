@@ -18,8 +18,8 @@ from pairlift_export.parity import PROBABILITY_TOLERANCE
 from pairlift_export.reference import Reference
 
 FILES = {FP32: "model.onnx", INT8: "model.int8.onnx"}
-# Golden pairs of the int8 variant on another machine: where its floats differ in the last bit, a value may be rounded to
-# the neighbouring step, which moved a probability by at most 7e-3 (docs/performance.md).
+# The tolerance of golden pairs on another machine. In the int8 variant, a float that differs in the last bit may be
+# rounded to the neighbouring step, which changed a probability by at most 7e-3 (docs/performance.md).
 REPLAY_TOLERANCE = {FP32: PROBABILITY_TOLERANCE, INT8: 2e-2}
 PACKAGES = (
     "keras",
@@ -54,7 +54,7 @@ def draft_manifest(job: ExportJob, reference: Reference, encoder: EncoderRecord)
 def add_variant(
     manifest: Manifest, name: str, graph: str, max_probability_difference: float = 0.0, pairs: int = 0
 ) -> Manifest:
-    """Return a manifest with one variant more, or with its figures."""
+    """Return the manifest with one more variant, or with new figures for a variant."""
     variant = Variant(
         file=FILES[name],
         graph=graph,
@@ -67,7 +67,7 @@ def add_variant(
 
 
 def write_manifest(stage: Path, manifest: Manifest) -> Manifest:
-    """List the files of a directory in its manifest, write that, and return it. What is listed already is not hashed again."""
+    """List the files of a directory in its manifest, write and return it. Files already listed are not hashed again."""
     groups: dict[str, list[FileDigest]] = {
         RUNTIME: [],
         PROOF: [],

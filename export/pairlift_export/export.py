@@ -1,7 +1,7 @@
-"""The export seen from outside: what is asked for is checked here, and done in a process of its own.
+"""The entry of the export: checks the request, and runs the export in a separate process.
 
-Keras fixes its backend when it is imported, so the work runs in a child under the TensorFlow backend, whatever
-backend trained; and what TensorFlow writes to the terminal stays there.
+Keras fixes its backend when it is imported, so the work runs in a child process under the TensorFlow backend, whatever
+backend trained. This also keeps what TensorFlow writes to the terminal out of the output.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_USE_LEGACY_KERAS": "0",
     "ORT_DISABLE_TELEMETRY": "1",
-    # Freed weights go back to the system at once: glibc would keep blocks of up to 32 MB (saves 0.4 GB on a base model).
+    # Returns freed weights to the system at once. glibc would keep blocks of up to 32 MB: 0.4 GB for a base model.
     "MALLOC_MMAP_THRESHOLD_": "1000000",
 }
 
@@ -56,7 +56,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Pairs:
-    """Pairs for the proof; pairs to calibrate on, others where there are enough; where they are from; what was left out."""
+    """Pairs for the proof; pairs for calibration (others if there are enough); their source; the rows left out."""
 
     proof: tuple[LabelledPair, ...]
     calibration: tuple[LabelledPair, ...]
@@ -65,10 +65,10 @@ class _Pairs:
 
 
 def run_export(request: Request) -> str:
-    """Check a request, carry it out in a child process, and return what is to be said of the bundle.
+    """Check a request, carry it out in a child process, and return the report on the bundle.
 
     Raises:
-        PairliftError: As the check or the child says; the bundle is then not there.
+        PairliftError: The check or the child failed; no bundle was written.
     """
     check_destination(request.bundle, MANIFEST, request.force)
     run = _read_run(request.model)

@@ -1,4 +1,4 @@
-"""Hard texts: what tokenizers disagree about, paired with one another for every export's proof."""
+"""Hard texts: texts that tokenizers disagree about, paired with one another for every export's proof."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ HARD_TEXTS = tuple(
 
 
 def hard_pairs() -> tuple[LabelledPair, ...]:
-    """Return the hard texts as pairs: each with a plain text on either side, and with the next one."""
+    """Return the hard texts as pairs: each before and after a plain text, and each before the next hard text."""
     pairs = [_pair(text, PLAIN) for text in HARD_TEXTS]
     pairs += [_pair(PLAIN, text) for text in HARD_TEXTS]
     pairs += [_pair(a, b) for a, b in itertools.pairwise(HARD_TEXTS)]

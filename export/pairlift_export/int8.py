@@ -1,4 +1,4 @@
-"""The int8 variant: made from the float graph, held to its gate, and left out when it does not hold."""
+"""The int8 variant: made from the float graph, checked against its gate, and left out if it fails."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BATCH_ROWS = 32
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """What came of it: the manifest that lists the variant, its parity and its logits of the golden pairs; or the fault."""
+    """The result: the manifest that lists the variant, its parity and its logits of the golden pairs; or the fault."""
 
     manifest: Manifest
     result: ArtefactParity | None = None
@@ -38,15 +38,15 @@ class Attempt:
 
 
 def make_int8(job: ExportJob, route: str, proof: Proof, manifest: Manifest) -> Attempt:
-    """Write the int8 graph beside the float one: with int8 embeddings, or without where those are what is wrong.
+    """Write the int8 graph beside the float one: with int8 embeddings, or without them if the gate fails with them.
 
     Raises:
-        AgreementError: Its gate fails, and the variant was asked for.
+        AgreementError: The variant was requested with --int8, and could not be made or fails its gate.
     """
     if job.int8 is False:
         return Attempt(manifest=manifest, fault="not asked for (--no-int8)")
     if not job.calibration:
-        return _fail(job, manifest, "no pairs of yours to measure the ranges of activations on; add --pairs FILE")
+        return _fail(job, manifest, "no pairs of your own to measure the ranges of activations on; add --pairs FILE")
     stage = Path(job.stage)
     path, fault = stage / FILES[INT8], ""
     ranges = calibrate(stage / FILES[FP32], _batches(proof.encoder, job.calibration))

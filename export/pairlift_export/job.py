@@ -1,4 +1,4 @@
-"""An export job: what the command hands to the process that has TensorFlow."""
+"""An export job: what the command passes to the process that runs TensorFlow."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class ExportJob:
         graph: `auto` or `tf2onnx`.
         pairs: The user's pairs for the proof.
         pairs_source: Where they are from, for the report.
-        rows_left_out: Rows of the user's file that hold no pair, by reason.
-        calibration: Pairs to measure the ranges of activations on; not the proof's, where there were enough.
-        int8: Whether the int8 variant is made: None leaves it out when its gate fails, True fails then.
-        gate: What int8 may do.
-        temperature: What logits are divided by in the bundle.
-        source: What the manifest says of the model.
+        rows_left_out: The number of rows in the user's file without a usable pair, by reason.
+        calibration: Pairs to measure the ranges of activations on; different from the proof's if there are enough.
+        int8: Whether to make the int8 variant. If its gate fails, None leaves it out, and True fails the export.
+        gate: The limits of the int8 variant.
+        temperature: The number that the bundle divides logits by.
+        source: The manifest's entry for the model.
     """
 
     format: int = 1

@@ -1,4 +1,4 @@
-"""A `.keras` file looked at from outside: a zip whose config names the class, read without Keras."""
+"""A `.keras` file, inspected without Keras: a zip whose config names the class."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ WANTED = ("config.json", "metadata.json", "model.weights.h5")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class KerasFile:
-    """What a `.keras` file says of itself: the class, and the outputs of its head."""
+    """The properties of a `.keras` file: its class, and the number of outputs of its head."""
 
     architecture: str
     outputs: int
 
 
 def inspect_keras_file(path: Path) -> KerasFile:
-    """Look at a `.keras` file.
+    """Inspect a `.keras` file.
 
     Raises:
-        InputError: Not such a file, cut off, or of an architecture that is not supported.
+        InputError: It is no `.keras` file, is truncated or damaged, or has an architecture that is not supported.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a run directory or a .keras file")

@@ -1,4 +1,4 @@
-"""The certificate as a page, parity.html: self-contained, without scripts, and forbidden by its own policy to fetch anything."""
+"""The certificate as a page, parity.html: self-contained, without scripts, with a policy that forbids any fetch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Rows = list[list[str]]
 
 
 def draw_page(parity: Parity) -> str:
-    """Return the page of a certificate; every number on it is the certificate's."""
+    """Return the page of a certificate; every number on it comes from the certificate."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,

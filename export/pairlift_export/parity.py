@@ -13,11 +13,11 @@ from pairlift.model.scorer import softmax
 from pairlift_export.certificate import ArtefactParity, Counts, Flip, Gate, Spread, TokenParity
 from pairlift_training.run import LabelledPair
 
-# What the same float32 arithmetic in another order can move a probability by; measured: 3e-7 on 2 layers, 1e-6 on 12.
+# More than the same float32 arithmetic in another order changes a probability; measured: 3e-7 on 2 layers, 1e-6 on 12.
 PROBABILITY_TOLERANCE = 1e-5
-# What another batch may move a probability of the same row by: the last bits of float32 near 1.
+# How much a row's probability may change with its batch: the last bits of float32 near 1.
 COMPANION_TOLERANCE = 1e-6
-NO_ACCURACY_GATE = "the accuracy gate was not applied: no pair has a label of the model's"
+NO_ACCURACY_GATE = "the accuracy gate was not applied: no pair has one of the model's labels"
 
 
 def compare_tokens(expected: Mapping[str, NDArray[np.int32]], found: Batch, pairs: Sequence[Pair]) -> TokenParity:
@@ -32,8 +32,8 @@ def compare_tokens(expected: Mapping[str, NDArray[np.int32]], found: Batch, pair
         bad = int(np.flatnonzero(~same)[0])
         name = next(n for n in expected if (feeds[n][bad] != expected[n][bad]).any())
         raise AgreementError(
-            f"parity failed at the tokens: {int((~same).sum())} of {len(pairs)} pairs have other {name} than KerasHub's, first "
-            f"{pairs[bad][0][:60]!r} / {pairs[bad][1][:60]!r}"
+            f"parity failed at the tokens: {int((~same).sum())} of {len(pairs)} pairs have {name} that differ from "
+            f"KerasHub's, first {pairs[bad][0][:60]!r} / {pairs[bad][1][:60]!r}"
         )
     return TokenParity(compared=len(pairs), equal=int(same.sum()))
 
@@ -81,7 +81,7 @@ def compare_logits(
 
 
 def accuracy(predicted: NDArray[np.int64], pairs: Sequence[LabelledPair], labels: tuple[str, ...]) -> float | None:
-    """Return the share of labelled pairs that are right, or None when none is labelled."""
+    """Return the share of labelled pairs that are predicted correctly, or None if no pair is labelled."""
     right = [labels[p] == pair.label for p, pair in zip(predicted, pairs, strict=True) if pair.label in labels]
     return sum(right) / len(right) if right else None
 
@@ -96,7 +96,7 @@ def confuse(predicted: NDArray[np.int64], pairs: Sequence[LabelledPair], labels:
 
 
 def count_pairs(rows: NDArray[np.int64], columns: NDArray[np.int64], size: int) -> Counts:
-    """Return how often each two indices below `size` stand together, as rows of counts."""
+    """Return how often each pair of indices below `size` occurs, as rows of counts."""
     counts = np.bincount(rows * size + columns, minlength=size * size).reshape(size, size)
     return tuple(tuple(int(n) for n in row) for row in counts)
 
@@ -108,7 +108,7 @@ def margins(logits: NDArray[np.float32]) -> tuple[float, ...]:
 
 
 def find_fault(name: str, parity: ArtefactParity) -> str | None:
-    """Return what is wrong with an artefact, or None when it holds its tolerance or its gate, and its rows are independent."""
+    """Return what is wrong with an artefact; None if it is within its tolerance or gate, and rows are independent."""
     return _find_difference(name, parity) or _find_loss(name, parity) or _find_dependence(name, parity)
 
 
@@ -153,7 +153,7 @@ def _find_dependence(name: str, parity: ArtefactParity) -> str | None:
     moves = [("alone", found.alone), ("in another order", found.order)]
     if (
         parity.tolerance is not None
-    ):  # a quantised row is rounded elsewhere when padded otherwise, which the runner never does
+    ):  # with other padding a quantised row is rounded differently, but the runner never pads so
         moves.append(("with more padding", found.padding))
     for what, moved in moves:
         if not moved <= COMPANION_TOLERANCE:

@@ -1,4 +1,4 @@
-"""The proof: Keras' answers to the pairs of an export, and what each artefact makes of the same raw texts."""
+"""The proof: Keras' results for the pairs of an export, and those of each artefact for the same raw texts."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from pairlift_training.run import LabelledPair
 
 GOLDEN_PAIRS = 64
 HARD_LOGITS = 128  # hard pairs whose logits are compared too; token ids are compared on all of them
-TIMED_SECONDS = 0.5  # a variant is timed for at least so long; a first short run pays for memory
-FEW_ROWS = 16  # for what is compared once more: intermediate outputs, and the other graph
+TIMED_SECONDS = 0.5  # a variant is timed for at least this long; a first short run also pays for memory
+FEW_ROWS = 16  # for additional comparisons: intermediate outputs, and the other graph
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What artefacts are held to.
+    """What artefacts are compared with.
 
     Attributes:
         encoder: The runner's tokenizer and packing.
         labels: Label names in the order of the head's outputs.
         pairs: The user's pairs and some of the hard corpus.
-        hard: How many are of that.
-        tokens: The preprocessing, over the pairs and the whole hard corpus.
+        hard: How many of the pairs are from the hard corpus.
+        tokens: The comparison of the preprocessing, over the pairs and the whole hard corpus.
         arrays: Keras' arrays of the pairs, int32, shape (len(pairs), sequence_length).
         expected: Keras' logits, float32, shape (len(pairs), labels).
         shapes: Batches of many shapes, as Keras computes them.
-        converted: The logits of a few pairs by tf2onnx's graph, where that is not the graph of the bundle.
+        converted: The logits of a few pairs by tf2onnx's graph; None if that is the graph of the bundle.
     """
 
     encoder: EncoderRecord
@@ -65,11 +65,11 @@ class Proof:
 
     @property
     def keras_accuracy(self) -> float | None:
-        """Of the reference on the labelled pairs, or None."""
+        """The accuracy of the reference on the labelled pairs, or None."""
         return accuracy(self.expected.argmax(axis=1), self.pairs, self.labels)
 
     def hold_variant(self, scorer: Scorer, gate: Gate | None = None) -> ArtefactParity:
-        """Compare a variant of the bundle through the runner's own scorer."""
+        """Compare a variant of the bundle with Keras, through the runner's own scorer."""
         began = time.perf_counter()
         found = scorer.logits(self.texts)
         seconds = time.perf_counter() - began
@@ -91,7 +91,7 @@ class Proof:
         )
 
     def hold_saved_model(self, path: Path) -> ArtefactParity:
-        """Compare the SavedModel."""
+        """Compare the SavedModel with Keras."""
         served = run_saved_model(path, self.arrays)
         return dataclasses.replace(
             compare_logits(self.expected, served, self.pairs, self.labels),
@@ -99,16 +99,16 @@ class Proof:
         )
 
     def check(self, name: str, result: ArtefactParity, reference: Reference, graph: Path | None = None) -> None:
-        """Hold an artefact to its tolerance.
+        """Check an artefact against its tolerance.
 
         Args:
             name: The artefact.
-            result: What was measured of it.
-            reference: Keras' model, to look for the stage with.
-            graph: The ONNX file to look in.
+            result: Its measurements.
+            reference: Keras' model, for finding the stage that differs.
+            graph: The ONNX file in which to find that stage.
 
         Raises:
-            AgreementError: It does not hold; the message names the stage of the graph where it leaves Keras.
+            AgreementError: The check failed; the message names the first stage of the graph that differs from Keras.
         """
         fault = find_fault(name, result)
         if fault is None:
@@ -120,10 +120,10 @@ class Proof:
         raise AgreementError(f"parity failed: {fault}{where}; no bundle was written")
 
     def cross_check(self, scorer: Scorer) -> CrossCheck | None:
-        """Hold a graph from the weights to tf2onnx's graph of the same model, on a few pairs.
+        """Compare a graph from the weights with tf2onnx's graph of the same model, on a few pairs.
 
         Raises:
-            AgreementError: They differ by more than each may from Keras.
+            AgreementError: They differ by more than the tolerance for Keras.
         """
         if self.converted is None:
             return None
@@ -152,7 +152,7 @@ def prove(reference: Reference, encoder: EncoderRecord, job: ExportJob, route: s
         reference: The model.
         encoder: The runner's tokenizer and packing.
         job: Names the labels and holds the pairs.
-        route: How the graph was made; where not by tf2onnx, its graph is run too.
+        route: How the graph was made; if not by tf2onnx, tf2onnx's graph is run too.
 
     Raises:
         AgreementError: A token differs.
@@ -166,7 +166,7 @@ def prove(reference: Reference, encoder: EncoderRecord, job: ExportJob, route: s
     places = [*range(len(job.pairs)), *(len(job.pairs) + every_hard.index(pair) for pair in hard)]
     arrays = {name: values[places] for name, values in arrays.items()}
     few = {name: values[_few(len(pairs))] for name, values in arrays.items()}
-    with ThreadPoolExecutor(1) as pool:  # tf2onnx is slow and takes one core, Keras takes what is left
+    with ThreadPoolExecutor(1) as pool:  # tf2onnx is slow and takes one core, Keras takes the others
         converted = None if route == TF2ONNX else pool.submit(_run_tf2onnx, reference, few)
         expected = reference.logits(arrays)
         shapes = make_shapes(reference, encoder, [(pair.first, pair.second) for pair in pairs])

@@ -1,7 +1,7 @@
 """The reference: the model as Keras computes it, in float32, from raw text to logits.
 
-Everything that is exported is held against this, and this reads text through KerasHub's own preprocessor in its graph
-path, inside `tf.data`.
+Every exported artefact is compared with the reference, which reads text through KerasHub's own preprocessor in its
+graph path, inside `tf.data`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BACKBONE = re.compile(r"\A[a-z]+_backbone(_\d+)?/")
 
 
 def short_path(path: str) -> str:
-    """Return the path of a Keras variable without the backbone's name, which stands on all of them."""
+    """Return the path of a Keras variable without the backbone's name, which all of them share."""
     return _BACKBONE.sub("", path)
 
 
@@ -42,7 +42,7 @@ class Reference:
 
     Attributes:
         classifier: The KerasHub classifier, without its preprocessor.
-        preprocessor: KerasHub's preprocessor, as the file has it.
+        preprocessor: KerasHub's preprocessor, as in the file.
         dtype_policy: The policy the file was saved under.
         inputs: Names of the network's inputs, sorted.
     """
@@ -64,13 +64,13 @@ class Reference:
         return run_by_length(self.compile(), arrays)
 
     def compile(self) -> Callable[[dict[str, NDArray[np.int32]]], NDArray[np.float32]]:
-        """Return a function from the arrays of one batch, of whatever shape, to Keras' logits."""
+        """Return a function from the arrays of one batch, of any shape, to Keras' logits."""
         inputs = {name: tf.TensorSpec((None, None), tf.int32) for name in self.inputs}
         call = tf.function(lambda batch: self.classifier(batch, training=False), input_signature=[inputs])
         return lambda batch: np.asarray(call({name: tf.constant(batch[name]) for name in self.inputs}), np.float32)
 
     def stages(self, arrays: dict[str, NDArray[np.int32]]) -> dict[str, NDArray[np.float32]]:
-        """Return what each stage gives for one batch, by the Keras layer's name, in order.
+        """Return the output of each stage for one batch, by the Keras layer's name, in order.
 
         Embeddings and layers float32, shape (n, sequence, width); pooled output (n, width); logits (n, labels).
         """
@@ -86,10 +86,10 @@ class Reference:
 def run_by_length(
     run: Callable[[dict[str, NDArray[np.int32]]], NDArray[np.float32]], arrays: dict[str, NDArray[np.int32]]
 ) -> NDArray[np.float32]:
-    """Run rows in batches of about the same length, without the columns in which all have padding.
+    """Run rows in batches of similar length, without the columns in which all rows have padding.
 
     Args:
-        run: From arrays of shape (rows, columns) to logits of shape (rows, labels).
+        run: Maps arrays of shape (rows, columns) to logits of shape (rows, labels).
         arrays: Int32, shape (n, sequence_length).
 
     Returns:
@@ -107,9 +107,9 @@ def run_by_length(
 
 
 def load_reference(path: Path) -> Reference:
-    """Load a `.keras` file; where it is not float32 with logits, rebuild its classifier so, with its weights.
+    """Load a `.keras` file; if it is not float32 with logits, rebuild its classifier that way, with the same weights.
 
-    A `mixed_bfloat16` file would reload in bfloat16, about 0.01 away; a softmax head is taken before the softmax.
+    A `mixed_bfloat16` file would be loaded in bfloat16, about 0.01 away from float32. A softmax head loses its softmax.
 
     Raises:
         InputError: Keras cannot load it, or the head's activation is neither none nor softmax.

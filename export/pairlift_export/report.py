@@ -1,4 +1,4 @@
-"""What an export says when it is done."""
+"""The report of an export, printed when it is done."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pairlift_export.parity import NO_ACCURACY_GATE
 
 
 def describe(parity: Parity) -> list[str]:
-    """Return the certificate in a few lines."""
+    """Return a summary of the certificate in a few lines."""
     fp32, saved = parity.artefacts[FP32], parity.artefacts[SAVED_MODEL]
     lines = [
         f"token ids: {parity.tokens.equal} of {parity.tokens.compared} pairs equal to KerasHub's",
@@ -32,7 +32,7 @@ def describe(parity: Parity) -> list[str]:
     if parity.rows_left_out:
         lines.append(f"{parity.pairs_source}: {describe_left_out(parity.rows_left_out)}")
     if parity.hard_pairs == parity.pairs:
-        lines.append("no pairs of yours were compared: add --pairs FILE for a proof on your own texts")
+        lines.append("no pairs of your own were compared; add --pairs FILE for a proof on your own texts")
     return lines
 
 

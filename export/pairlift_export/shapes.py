@@ -1,4 +1,4 @@
-"""Shapes: a variant against Keras in batches of many shapes, and a row against itself in other company."""
+"""Shapes: compares a variant with Keras in batches of many shapes, and a row's scores in different batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pairlift_export.reference import Reference
 
 BATCHES = (1, 2, 7, 32)
 LENGTHS = (5, 17, 64)
-MOST_TOKENS = 2048  # of a batch; the runner's own are half as large
+MOST_TOKENS = 2048  # of a batch; the runner's own batches are half as large
 COMPANIONS = 16
 
 
@@ -29,7 +29,7 @@ class Shape:
 
 
 def make_shapes(reference: Reference, encoder: EncoderRecord, pairs: Sequence[Pair]) -> list[Shape]:
-    """Have Keras compute a batch of every shape of the matrix, of rows that are as long as the shape allows and shorter."""
+    """Have Keras compute a batch of every shape of the matrix; its rows are as long as the shape allows, or shorter."""
     packing = encoder.packing
     shortest, longest = packing.special_tokens, packing.sequence_length
     lengths = [shortest, *(n for n in LENGTHS if shortest < n < longest), longest]
@@ -57,7 +57,7 @@ def compare_shapes(shapes: Sequence[Shape], scorer: Scorer) -> tuple[ShapeParity
 
 
 def measure_invariance(scorer: Scorer, encoder: PairEncoder, pairs: Sequence[Pair]) -> Invariance:
-    """Score some pairs of about the same length as the runner does, together, alone, backwards and shuffled, and padded to the maximum."""
+    """Score some pairs of similar length as the runner does: together, alone, reversed, shuffled, and fully padded."""
     by_length = sorted(pairs, key=lambda pair: len(encoder.encode([pair]).token_ids[0]))
     middle = max(0, (len(by_length) - COMPANIONS) // 2)
     chosen = by_length[middle : middle + COMPANIONS]

@@ -1,4 +1,4 @@
-"""Stages: where in the network an ONNX graph first computes something else than Keras."""
+"""Stages: where in the network an ONNX graph first differs from Keras."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from pairlift.model.session import open_session
 from pairlift_export.reference import Reference
 
-# Above what float32 in another order moves a hidden state by, relative to its root mean square (measured: 3e-6 at most).
+# More than float32 in another order changes a hidden state, relative to its root mean square (measured: 3e-6 at most).
 STAGE_TOLERANCE = 2e-5
-FEW_LABELS = 5  # whose orders are all tried
+FEW_LABELS = 5  # with up to this many labels, all their orders are tried
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Where a graph leaves Keras.
+    """The first stage at which a graph differs from Keras.
 
     Attributes:
-        layer: The Keras layer, or `batching` when the graph agrees on full rows.
+        layer: The Keras layer, or `batching` if the graph agrees on rows of full length.
         before: The difference at the stage before, relative to the root mean square of the stage's values.
-        after: The difference at this one.
-        advice: What it looks like, or nothing.
+        after: The difference at this stage, likewise.
+        advice: A likely cause, or an empty string.
     """
 
     layer: str
@@ -43,7 +43,7 @@ class Stage:
 
 
 def find_stage(reference: Reference, graph: Path, arrays: dict[str, NDArray[np.int32]]) -> Stage:
-    """Compare the intermediate outputs of Keras and a graph on the same arrays, and return where they part."""
+    """Compare intermediate outputs of Keras and a graph on the same arrays, and return the first stage that differs."""
     expected = reference.stages(arrays)
     found = run_stages(graph, list(expected), arrays)
     mask = arrays["padding_mask"].astype(bool)
@@ -60,7 +60,7 @@ def find_stage(reference: Reference, graph: Path, arrays: dict[str, NDArray[np.i
 
 
 def run_stages(graph: Path, names: list[str], arrays: dict[str, NDArray[np.int32]]) -> dict[str, NDArray[np.float32]]:
-    """Return those of a graph's tensors, by name, that it has; arrays as the graph takes them."""
+    """Run a graph on its input arrays, and return those of the named tensors that it has."""
     model = onnx.load(graph)
     made = {name for node in model.graph.node for name in node.output}
     there = [name for name in names if name in made]

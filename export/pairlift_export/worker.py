@@ -1,4 +1,4 @@
-"""The process that has TensorFlow: fills the bundle's directory, and fails rather than leave one that disagrees."""
+"""The process that runs TensorFlow: fills the bundle's directory, and fails if an artefact disagrees with Keras."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOG_SHOWN = 4000  # characters of the libraries' own output shown when there is 
 
 @contextlib.contextmanager
 def kept_quiet() -> Iterator[None]:
-    """Keep what the libraries print to stdout and stderr in a file, and show its end when the block has a bug."""
+    """Redirect what the libraries print to stdout and stderr to a file, and print its end if the block has a bug."""
     saved = os.dup(1), os.dup(2)
     with tempfile.TemporaryFile() as log:
         os.dup2(log.fileno(), 1)
@@ -41,7 +41,7 @@ def kept_quiet() -> Iterator[None]:
 
 
 def work(job: ExportJob) -> str:
-    """Carry out a job, and return what is to be said of the bundle."""
+    """Carry out a job, and return the report on the bundle."""
     with kept_quiet():
         from pairlift_export.artefacts import write_artefacts
 

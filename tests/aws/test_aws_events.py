@@ -137,7 +137,7 @@ def test_a_job_reads_and_writes_objects_of_s3_and_nothing_else(url: str, end: st
 
 
 def test_a_job_that_would_write_over_its_input_is_refused() -> None:
-    with pytest.raises(UsageError, match="is the input, and would be written to"):
+    with pytest.raises(UsageError, match="same as the input, which would be overwritten"):
         read_event({"input": "s3://in/a.csv", "output": "s3://in/a.csv"})
 
 

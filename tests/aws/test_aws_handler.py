@@ -298,12 +298,12 @@ def test_a_score_that_is_not_finite_is_that_pairs_error(scorer: Scorer, monkeypa
         (http_event(""), 400, "body: not valid JSON"),
         (http_event("[1]"), 400, "body: found list, expected an object"),
         (http_event('{"pairs": [[NaN, "b"]]}'), 400, "body: not valid JSON"),
-        (http_event('{"pairs": [["\\ud800", NaN]]}'), 400, "body: not valid JSON (NaN is no JSON)"),
+        (http_event('{"pairs": [["\\ud800", NaN]]}'), 400, "body: not valid JSON (NaN is not allowed)"),
         (http_event({"pairs": {}}), 400, "body.pairs: found dict, expected a list of pairs"),
         (http_event({"pairs": [], "x": 1}), 400, "body: unknown key 'x'"),
         ({**http_event(), "body": "\ud800"}, 400, "body: not valid JSON"),
-        ({**http_event(encoded=True), "body": "%%%"}, 400, "body: found what is not base64 of UTF-8"),
-        ({**http_event(encoded=True), "body": base64.b64encode(b"\xff{").decode()}, 400, "not base64 of UTF-8"),
+        ({**http_event(encoded=True), "body": "%%%"}, 400, "body: not UTF-8 text in base64; expected JSON"),
+        ({**http_event(encoded=True), "body": base64.b64encode(b"\xff{").decode()}, 400, "not UTF-8 text in base64"),
         (http_event(JOB), 403, "jobs are not run over HTTP"),
         (http_event({"pairs": [["a", "b"]] * 60000}), 413, "expected at most 6,291,456"),
     ],
@@ -532,7 +532,7 @@ def test_a_message_whose_continuation_cannot_be_sent_fails(
     event = sqs_event(sqs_record(JOB), sqs_record(JOB, "m-2", eventSourceARN="arn:aws:sqs"))
     assert len(function(event, context)["batchItemFailures"]) == 2
     first, second = read_entry(capsys.readouterr().out)["failures"]
-    assert first.startswith(f"message m-1: StorageError: {QUEUE_ARN}: the message to go on could not be sent (")
+    assert first.startswith(f"message m-1: StorageError: {QUEUE_ARN}: the message that continues the job could not")
     assert "sqs:SendMessage" in first
     assert second.startswith("message m-2: UsageError: eventSourceARN: found 'arn:aws:sqs', expected a queue's ARN")
 

@@ -296,7 +296,7 @@ def test_broken_events_and_jobs_fail_alone_and_by_name(
     bucket.put("notes.txt", b"notes")
     broken: list[tuple[object, str]] = [
         ("{", "not valid JSON"),
-        ({"pairs": [["a", "b"]]}, "expected a job or an event of S3"),
+        ({"pairs": [["a", "b"]]}, "expected a job or an S3 event"),
         (ask(bucket, "in.jsonl", "out.jsonl", colour="red"), "unknown key 'colour'"),
         ({"input": "/etc/passwd", "output": bucket.url("x.csv")}, "expected s3://bucket/key"),
         (ask(bucket, "none.jsonl", "x.jsonl"), "no such object"),
@@ -545,7 +545,7 @@ def test_a_queue_that_may_not_be_sent_to_fails_the_message_with_the_permission_t
     queue.send(notify(bucket, "in.jsonl"))
     assert queue.deliver(container, seconds=1) != []
     (said,) = container.read_entries()[-1]["failures"]
-    assert queue.arn in said and "give this role sqs:SendMessage and sqs:GetQueueUrl there" in said
+    assert queue.arn in said and "give this role sqs:SendMessage and sqs:GetQueueUrl on the queue" in said
 
 
 def test_batches_without_messages_of_ours_do_nothing(container: LambdaRuntime, bucket: Bucket) -> None:

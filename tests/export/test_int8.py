@@ -162,7 +162,7 @@ def test_a_loss_of_accuracy_is_a_failing_gate(model: Path, tmp_path: Path, monke
 
 def test_a_gate_on_accuracy_without_labels_is_not_applied_and_the_export_says_so(bundle: Path) -> None:
     said = (bundle.parent / "said").read_text().splitlines()
-    assert said.count("the accuracy gate was not applied: no pair has a label of the model's") == 1
+    assert said.count("the accuracy gate was not applied: no pair has one of the model's labels") == 1
     parity = json.loads((bundle / "parity.json").read_bytes())
     assert [artefact["drop"] for artefact in parity["artefacts"].values()] == [None] * 3
 
@@ -188,8 +188,8 @@ def test_a_drop_is_what_keras_gets_right_and_the_variant_does_not() -> None:
 @pytest.mark.slow
 def test_without_pairs_there_is_nothing_to_calibrate_on(model: Path, tmp_path: Path) -> None:
     lines = export(model, tmp_path / "default", pairs=(), calibration=())
-    assert any(line.startswith("int8 is left out: no pairs of yours to measure") for line in lines)
-    with pytest.raises(AgreementError, match=r"--int8: no pairs of yours to measure .* add --pairs FILE"):
+    assert any(line.startswith("int8 is left out: no pairs of your own to measure") for line in lines)
+    with pytest.raises(AgreementError, match=r"--int8: no pairs of your own to measure .* add --pairs FILE"):
         export(model, tmp_path / "asked", pairs=(), calibration=(), int8=True)
 
 

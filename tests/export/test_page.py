@@ -91,7 +91,7 @@ def test_every_number_of_the_certificate_is_on_the_page() -> None:
 
 
 def test_a_gate_on_accuracy_that_was_not_applied_is_said_to_be_so() -> None:
-    expected = "of accuracy lost; the accuracy gate was not applied: no pair has a label of the model&#39;s."
+    expected = "of accuracy lost; the accuracy gate was not applied: no pair has one of the model&#39;s labels."
     assert expected in draw_page(certificate(drop=None))
     assert "was not applied" not in draw_page(certificate())
 

@@ -275,7 +275,7 @@ def test_wrong_token_ids_are_found_before_the_graph(
     monkeypatch.setattr(artefacts, "read_keras_preprocessor", cased)
     message = export_wrong(models["bert"], tmp_path, monkeypatch, build_graph, PAIRLIFT)
     assert re.match(
-        r"parity failed at the tokens: \d+ of \d+ pairs have other token_ids than KerasHub's, first '", message
+        r"parity failed at the tokens: \d+ of \d+ pairs have token_ids that differ from KerasHub's, first '", message
     )
 
 

@@ -90,5 +90,5 @@ def test_a_temperature_is_stored_in_the_run_and_carried_into_the_bundle(run: Pat
 def test_a_bundle_cannot_be_calibrated(bundle: Path, tmp_path: Path) -> None:
     data = tmp_path / "pairs.jsonl"
     data.write_text('{"premise": "a", "hypothesis": "b", "label": "neutral"}\n')
-    with pytest.raises(UsageError, match="--calibrate is for a run; calibrate that, and export it again"):
+    with pytest.raises(UsageError, match="--calibrate needs a run, not a bundle; calibrate the run, and export it"):
         evaluate(bundle, str(data), calibrate=True)

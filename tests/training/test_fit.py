@@ -102,7 +102,7 @@ def test_a_training_killed_at_three_random_points_ends_with_the_same_bits(pairli
     assert reached == sorted(set(reached)), "each went on where the one before was killed"
     done = pairlift(*arguments(data, killed, *options))
     assert done.returncode == 0, done.stderr
-    assert "going on in epoch" in done.stderr
+    assert "continuing in epoch" in done.stderr
     for expected, found in zip(read_weights(whole), read_weights(killed), strict=True):
         assert np.array_equal(expected, found)
     before, after = (
@@ -130,12 +130,12 @@ def test_a_signal_leaves_a_checkpoint_to_go_on_from(pairlift: Run, data: Path, n
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert f"stopped by {number.name}; the checkpoint is kept; run the same command to go on" in errors
+    assert f"stopped by {number.name}; the checkpoint is kept; run the same command to continue" in errors
     assert not run.exists()
     reached = position(run)
     changed = pairlift(*command, "--learning-rate", 1e-3)
     assert changed.returncode == 8
-    assert "the training began otherwise: learning rate (was 0.003, is 0.001)" in changed.stderr
+    assert "changed since the training began: learning rate (was 0.003, is 0.001)" in changed.stderr
     assert position(run) == reached
     process = start(command)
     wait_for_progress(process, run, reached)
@@ -168,7 +168,7 @@ def test_changed_data_are_noticed_and_a_spoilt_checkpoint_is_not_trusted(pairlif
     checkpoint.write_bytes(spoilt)
     refused = pairlift(*command)
     assert refused.returncode == 8
-    assert "checkpoint.npz: not as it was written; --restart begins the training again" in refused.stderr
+    assert "checkpoint.npz: damaged; start over with --restart" in refused.stderr
 
 
 def test_a_loss_that_is_no_number_ends_it_and_keeps_the_last_good_checkpoint(pairlift: Run, data: Path) -> None:
@@ -257,7 +257,7 @@ def test_two_devices_train_as_one_does(pairlift: Run, data: Path) -> None:
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
     odd = pairlift(*arguments(data, data.parent / "odd", *options, "--batch-size", 5), env=flags)
     assert odd.returncode == 0, odd.stderr
-    assert "1 of 2 devices are used: 5 rows do not divide over all" in odd.stderr
+    assert "1 of 2 devices are used: 5 rows cannot be divided equally among all" in odd.stderr
 
 
 def test_a_directory_that_is_no_jobs_is_left_alone(pairlift: Run, data: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_directory_that_is_no_jobs_is_left_alone(pairlift: Run, data: Path) ->
     (job_path(data.parent / "run") / "precious").write_text("x")
     done = pairlift(*arguments(data, data.parent / "run"))
     assert done.returncode == 7
-    assert "exists and is no job's directory" in done.stderr
+    assert "exists but is not a job's directory" in done.stderr
     assert (job_path(data.parent / "run") / "precious").read_text() == "x"
 
 

@@ -10,16 +10,16 @@ from typing import Any
 from pairlift_training.network import Sums
 from tqdm import tqdm
 
-SECONDS = 1.0  # between two looks at the sums, each of which waits for the device
+SECONDS = 1.0  # between two readings of the sums, each of which waits for the device
 
 
 class Bar:
-    """What is shown of a training.
+    """The progress bar and the messages of a training.
 
     Args:
-        rows: Of an epoch.
+        rows: The number of rows in an epoch.
         read: Returns the sums since they were last cleared.
-        quiet: Whether nothing is shown at all.
+        quiet: Whether to show nothing at all.
     """
 
     def __init__(self, rows: int, read: Callable[[], Sums], quiet: bool) -> None:
@@ -28,7 +28,7 @@ class Bar:
         self._looked = 0.0
 
     def begin(self, epoch: int, done: int) -> None:
-        """Show the bar of an epoch, some of whose rows are done."""
+        """Show the bar of an epoch, of which `done` rows are done already."""
         self.end()
         self._bar = tqdm(
             total=self._rows, initial=done, desc=f"epoch {epoch}", unit=" pairs", leave=False,
@@ -36,7 +36,7 @@ class Bar:
         )  # fmt: skip
 
     def advance(self, rows: int) -> None:
-        """Move on; now and then with the loss and the accuracy."""
+        """Advance the bar; update the loss and the accuracy at most once a second."""
         self._bar.update(rows)
         if not self._bar.disable and time.monotonic() - self._looked > SECONDS:
             self._looked = time.monotonic()
@@ -45,7 +45,7 @@ class Bar:
                 self._bar.set_postfix(loss=f"{sums.loss / sums.rows:.4f}", accuracy=f"{sums.correct / sums.rows:.4f}")
 
     def end(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
 

@@ -1,4 +1,4 @@
-"""Batches of token arrays: rows of like length together, over a few fixed shapes."""
+"""Batches of token arrays: rows of similar length together, in a few fixed widths."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 class Encoded:
-    """A data set's tokens, ready to be packed at any width."""
+    """The tokens of a data set, which can be packed at any width."""
 
     def __init__(self, encoder: PairEncoder, pairs: list[Pair], cache: Cache | None = None) -> None:
         def make() -> Arrays:
@@ -40,12 +40,12 @@ class Encoded:
         return len(self._first)
 
     def pack(self, rows: NDArray[np.int64]) -> Batch:
-        """Return rows as one batch, as wide as the widest one's bucket."""
+        """Return rows as one batch, as wide as the bucket of the longest row."""
         width = int(self.widths[self.bucket[rows].max()])
         return pack(self._packing, self._tokens, self._first[rows], self._second[rows], width)
 
     def batches(self, size: int, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Yield the rows of each batch: `order` within a bucket; a bucket's rest joins the next wider one.
+        """Yield the rows of each batch, ordered by `order` within a bucket; leftover rows join the next wider bucket.
 
         Every batch but the last is full, so a data set of n rows is ceil(n / size) batches.
         """
@@ -68,7 +68,7 @@ def _tokenize(encoder: PairEncoder, pairs: list[Pair]) -> Arrays:
 
 
 def _identify(encoder: PairEncoder, pairs: list[Pair]) -> str:
-    """Return the digest of all that decides the tokens: the texts, the tokenizer, and the version of what applies it."""
+    """Return the digest of everything that determines the tokens: the texts, the tokenizer and pairlift's version."""
     digest = hashlib.sha256(f"{__version__}\n".encode() + dump(encoder.record.tokenizer))
     for pair in pairs:
         digest.update("\x1f".join(pair).encode() + b"\x1e")

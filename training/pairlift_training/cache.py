@@ -1,7 +1,7 @@
-"""The cache: what was made from data once and need not be made again, under names that are digests.
+"""The cache: results computed from data, stored under the digests of what they were computed from.
 
 An entry is a directory `KIND/KEY` with `entry.json`, which lists the other files with their sizes and sha256. Every use
-holds the files to the list; what does not agree is made again. It is safe to remove the cache at any time.
+checks the files against the list; a damaged entry is made again. It is safe to remove the cache at any time.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Cache:
         self._root = root
 
     def entry(self, kind: str, key: str, fill: Callable[[Path], None]) -> Path | None:
-        """Return the directory of an entry, made by `fill` where it is missing or damaged; None if it cannot be kept."""
+        """Return the directory of an entry, made by `fill` if missing or damaged; None if it cannot be written."""
         path = self._root / kind / key
         if _is_whole(path):
             return path
@@ -58,14 +58,14 @@ class Cache:
                 if path.exists():
                     log.warning("%s: damaged; made again", path)
                     shutil.rmtree(path, ignore_errors=True)
-                with contextlib.suppress(OSError):  # another process has just made it
+                with contextlib.suppress(OSError):  # another process has just created it
                     stage.rename(path)
         except OSError as error:
-            log.warning("%s: the cache cannot be written (%s); going on without it", self._root, error.strerror)
+            log.warning("%s: the cache cannot be written (%s); continuing without it", self._root, error.strerror)
         return path if _is_whole(path) else None
 
     def arrays(self, kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
-        """Return arrays, mapped from their files, made by `make` where they are missing or damaged."""
+        """Return arrays, mapped from their files; `make` computes them if they are missing or damaged."""
         made: Arrays = {}
 
         def fill(folder: Path) -> None:
@@ -80,7 +80,7 @@ class Cache:
 
 
 def find_cache(given: Path | None) -> Cache:
-    """Return the cache in a directory: the one that was given, or `pairlift` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    """Return the cache in the given directory, or else in `pairlift` under `$XDG_CACHE_HOME` or `~/.cache`."""
     home = os.environ.get("XDG_CACHE_HOME")
     return Cache(given or (Path(home) if home else Path.home() / ".cache") / "pairlift")
 

@@ -1,4 +1,4 @@
-"""Calibration: the temperature of a run, in its record and on its card."""
+"""Calibration: writes a temperature into a run's record and card."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pairlift_training.run import CARD, RUN, DataUse, read_run
 
 
 def calibrate_run(path: Path, temperature: float, data: DataUse) -> None:
-    """Write a temperature into a run, in place of one that it may have.
+    """Write a temperature into a run, and replace an earlier one.
 
     Args:
         path: The run directory.
-        temperature: What logits are to be divided by.
-        data: What it was fitted on.
+        temperature: The number to divide logits by.
+        data: The data that it was fitted on.
 
     Raises:
         InputError: As `read_run`.

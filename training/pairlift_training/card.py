@@ -55,12 +55,13 @@ def format_card(run: Run) -> str:
         _tabulate(("recipe", "value"), [(f"`{name}`", f"`{value}`") for name, value in _settings(run)]),
         _tabulate(("package", "version"), list(run.versions.items())),
         "## Use",
-        '`keras.models.load_model("model.keras")` gives a classifier of raw text, float32, compiled as KerasHub does it, that can be trained on. '
-        "`pairlift export` makes a bundle of this directory that is scored without Keras.",
+        '`keras.models.load_model("model.keras")` gives a float32 classifier of raw text, compiled with KerasHub\'s '
+        "defaults, that can be trained further. `pairlift export` turns this directory into a bundle, which is scored "
+        "without Keras.",
         "## Limits",
-        "The figures are for pairs like those above. On other text, other languages or other labels nothing is known of "
-        "it. Data sets of this kind are known to hold patterns that give a label away without the other text; a high "
-        "accuracy does not show that both texts were understood.",
+        "The figures apply to pairs like those above. The model was not tested on other kinds of text, other languages "
+        "or other labels. Data sets of this kind are known to contain patterns that reveal the label from one text "
+        "alone, so a high accuracy does not show that both texts were understood.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -69,8 +70,8 @@ def _expect(run: Run) -> list[str]:
     if run.recipe.expected_accuracy is None:
         return []
     return [
-        f"The recipe expects a test accuracy of {run.recipe.expected_accuracy:.1%} ({run.recipe.source}); that holds for "
-        "that data and the recipe as it is shipped."
+        f"The recipe expects a test accuracy of {run.recipe.expected_accuracy:.1%} ({run.recipe.source}); that applies "
+        "to that data and to the recipe as shipped."
     ]
 
 
@@ -99,5 +100,5 @@ def _calibration(run: Run) -> list[str]:
         return []
     return [
         f"Calibrated: logits are divided by {run.temperature:.4g} before the softmax, fitted on {run.calibrated_on.rows:,} pairs of "
-        f"`{run.calibrated_on.source}`. The figures above are without it."
+        f"`{run.calibrated_on.source}`. The figures above are not calibrated."
     ]

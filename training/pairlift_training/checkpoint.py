@@ -1,7 +1,7 @@
-"""Checkpoints: the whole state of a training, one file that is replaced as a whole.
+"""Checkpoints: the whole state of a training in one file, which is replaced atomically.
 
-`checkpoint.npz` holds the arrays (weights, the optimiser's, dropout's seeds, sums) and the progress as JSON; a zip file's
-checksums show whether it is as it was written. `best-EPOCH.npz` holds the weights of the best epoch so far.
+`checkpoint.npz` holds the arrays (weights, the optimiser's, dropout's seeds, sums) and the progress as JSON. The
+checksums of the zip format reveal damage. `best-EPOCH.npz` holds the weights of the best epoch so far.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ PROGRESS = "progress"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a training has come.
+    """The progress of a training.
 
     Attributes:
-        epoch: The epoch it is in, from 0.
-        update: Updates of that epoch that are done.
-        seconds: Spent so far.
+        epoch: The current epoch, counted from 0.
+        update: How many updates of that epoch are done.
+        seconds: The time spent so far.
         points: The history so far.
         best_epoch: The epoch with the best validation accuracy so far, from 1; 0 before the first has ended.
         best_accuracy: Its validation accuracy.
-        best_loss: Its validation loss, which decides between equals.
+        best_loss: Its validation loss, which decides between epochs of equal accuracy.
         stopped: Whether it stopped early.
     """
 
@@ -50,14 +50,14 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A progress and the arrays that belong to it."""
+    """The progress of a training, and the arrays that belong to it."""
 
     progress: Progress
     arrays: Arrays
 
 
 def write_checkpoint(folder: Path, progress: Progress, arrays: Arrays) -> None:
-    """Make a checkpoint durable in place of the one before, and drop best weights that are no longer the best."""
+    """Write a checkpoint durably over the previous one, and delete weights that are no longer the best."""
     _write(folder / CHECKPOINT, {**arrays, PROGRESS: np.frombuffer(record.dump(progress), np.uint8)})
     for file in folder.glob("best-*.npz"):
         if file != best_path(folder, progress.best_epoch):
@@ -65,10 +65,10 @@ def write_checkpoint(folder: Path, progress: Progress, arrays: Arrays) -> None:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """Read the checkpoint of a job, or None where there is none yet.
+    """Return the checkpoint of a job, or None if there is none yet.
 
     Raises:
-        ChangedError: It is not as it was written.
+        ChangedError: The checkpoint is damaged.
     """
     path = folder / CHECKPOINT
     if not path.exists():
@@ -82,15 +82,15 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def write_best(folder: Path, epoch: int, weights: Arrays) -> None:
-    """Make the weights of an epoch durable, before a checkpoint calls it the best."""
+    """Write the weights of an epoch durably; do this before a checkpoint names the epoch as the best."""
     _write(best_path(folder, epoch), weights)
 
 
 def read_best(folder: Path, epoch: int) -> Arrays:
-    """Read the weights of the best epoch.
+    """Return the weights of the best epoch.
 
     Raises:
-        ChangedError: They are not as they were written.
+        ChangedError: The file is missing or damaged.
     """
     return _read(best_path(folder, epoch))
 
@@ -107,7 +107,7 @@ def _write(path: Path, arrays: Arrays) -> None:
 def _read(path: Path) -> Arrays:
     try:
         with zipfile.ZipFile(path) as archive:
-            # Read whole, so that each member's checksum is looked at.
+            # Each member is read to its end, so that its checksum is verified.
             members = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
         return {name: np.load(io.BytesIO(data), allow_pickle=False) for name, data in members.items()}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
@@ -115,4 +115,4 @@ def _read(path: Path) -> Arrays:
 
 
 def _changed(path: Path) -> ChangedError:
-    return ChangedError(f"{path}: not as it was written; --restart begins the training again")
+    return ChangedError(f"{path}: damaged; start over with --restart")

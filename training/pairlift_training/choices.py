@@ -1,4 +1,4 @@
-"""The words that a recipe's fields may have, and defaults, light enough for the command line's help."""
+"""The allowed values of a recipe's fields, and defaults; light enough to import for the command line's help."""
 
 from __future__ import annotations
 

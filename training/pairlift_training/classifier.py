@@ -20,14 +20,14 @@ def build_classifier(recipe: Recipe, labels: int, rows: Rows, vocabulary: Path |
     """Return a KerasHub text classifier with its preprocessor.
 
     Args:
-        recipe: Which one.
-        labels: Outputs of the head.
+        recipe: The recipe, which names the preset or the shape of the model.
+        labels: The number of outputs of the head.
         rows: The training data, from which a vocabulary is derived when none is given.
         vocabulary: A vocabulary file, for a model from scratch.
         merges: A file of merge rules, for RoBERTa from scratch.
 
     Raises:
-        UsageError: Options that do not fit together.
+        UsageError: The options do not fit together.
         InputError: The preset cannot be loaded, or is of another architecture.
     """
     if recipe.preset is not None:
@@ -81,7 +81,7 @@ def has_logits(classifier: Any) -> bool:
     """Return whether the head gives logits; if not, it ends in softmax.
 
     Raises:
-        InputError: It has another activation.
+        InputError: The head has another activation.
     """
     activation = keras.activations.serialize(keras.activations.get(classifier.activation))
     if activation not in ("linear", "softmax"):
@@ -95,7 +95,7 @@ def load_classifier(path: Path) -> Any:
     """Load a `.keras` file.
 
     Raises:
-        InputError: It cannot be loaded.
+        InputError: Keras cannot load it.
     """
     try:
         return keras.models.load_model(path, compile=False)
@@ -106,8 +106,8 @@ def load_classifier(path: Path) -> Any:
 def _scale_kernels(classifier: Any, width: int) -> None:
     """Give fresh kernels a standard deviation of 1 / sqrt(width).
 
-    KerasHub draws them with BERT's 0.02, which is meant for 768 wide; a narrow model then attends to everything
-    alike and is slow to learn that two words are the same.
+    KerasHub draws them with BERT's 0.02, which is meant for a width of 768. A narrow model then attends to all tokens
+    almost equally, and is slow to learn that two words are the same.
     """
     for weight in classifier.trainable_weights:
         if "kernel" in weight.path:

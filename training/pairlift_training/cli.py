@@ -16,7 +16,7 @@ DEFAULT_FIELDS = ("hypothesis", "premise")
 
 
 class RecipeOption(click.Option):
-    """An option whose help lists the shipped recipes, which are looked up when the help is asked for."""
+    """An option whose help lists the shipped recipes; they are looked up only when the help is shown."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the option and its help."""
@@ -34,7 +34,7 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
             click.option("--preset", help="A KerasHub preset's name, or a local preset directory."),
-            click.option("--epochs", type=int, help="How many times the training pairs are gone through."),
+            click.option("--epochs", type=int, help="The number of passes over the training pairs."),
             click.option("--batch-size", type=int, help="The number of pairs of an update."),
             click.option("--sequence-length", type=int, help="The most tokens of a pair."),
             click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="The rule by which weights are updated."),
@@ -54,7 +54,7 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command(epilog="An option that is a field of the recipe (--preset to --seed) goes before what the recipe says.")
+@click.command(epilog="The options that are fields of the recipe (--preset to --seed) override what the recipe says.")
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--recipe", cls=RecipeOption, metavar="RECIPE")
@@ -118,7 +118,7 @@ def train(
     """Fine-tune a classifier on DATA and write the run directory RUN.
 
     DATA is one or several of: a file that the runner reads, tfds:snli, tfds:snli[train[:20%]], sample:nli.
-    A training that was stopped or killed goes on when the same command is run again.
+    A training that was stopped or killed continues when the same command is run again.
 
     Example: pairlift train sample:nli out/run
     """
@@ -206,5 +206,5 @@ def _choose_backend(backend: str) -> None:
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if backend != "tensorflow" and "tensorflow" not in sys.modules:
-        # KerasHub imports TensorFlow when it is there, which costs seconds and memory, and nothing here needs it.
+        # KerasHub imports TensorFlow if it is installed. That costs seconds and memory, and nothing here needs it.
         sys.modules["tensorflow"] = sys.modules["tensorflow_text"] = None  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Labelled pairs: one or several data sets as one, and what is split off."""
+"""Labelled pairs: joins several data sets into one, and splits off a part for validation."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Rows:
     """A data set in model order.
 
     Attributes:
-        source: Its name, for people.
+        source: Its name, for display.
         pairs: Texts, first segment and second.
         labels: Each row's label, as it was written.
-        names: The data set's own label names in order, where it has them.
+        names: The data set's own label names in order, if it has them.
         filtered: Rows left out, by reason.
     """
 
@@ -35,7 +35,7 @@ class Rows:
     filtered: dict[str, int]
 
     def describe(self) -> DataUse:
-        """Return what is recorded of it."""
+        """Return the record of how the data set was used."""
         digest = hashlib.sha256()
         for (first, second), label in zip(self.pairs, self.labels, strict=True):
             digest.update("\x1f".join((first, second, label)).encode() + b"\x1e")
@@ -69,7 +69,7 @@ def read_data(
         cache: Where the rows of TensorFlow Datasets are kept.
 
     Raises:
-        InputError: Not readable, or no labelled row in it.
+        InputError: The data cannot be read, or has no labelled row.
         UsageError: A column is missing, or the name is not understood.
     """
     named = [data] if isinstance(data, str) else data
@@ -87,16 +87,17 @@ def read_parts(
     label: str | None = None,
     cache: Cache | None = None,
 ) -> Parts:
-    """Read what is trained, validated and tested on; other arguments and errors as `read_data`.
+    """Read the training, validation and test data; other arguments and errors as `read_data`.
 
-    The order of the labels is decided here and nowhere else.
+    Only this function decides the order of the labels.
 
     Args:
         train: Data sets.
-        validation: Data sets, or none: then a share of the training data, no premise of which is trained on.
+        validation: Data sets. If there are none, a share of the training data is split off; none of its premises is
+            trained on.
         test: Data sets, or none.
-        share: That share.
-        labels: The label names in order, or None to find them.
+        share: The share to split off.
+        labels: The label names in order, or None to derive them from the data.
     """
 
     def read(named: Sequence[str]) -> Rows:
@@ -149,12 +150,12 @@ def _keep_labelled(name: str, source: Source) -> Rows:
 
 
 def split_rows(rows: Rows, place: int, share: float) -> tuple[Rows, Rows]:
-    """Split off a share by the hash of one text, so that it stands on one side only.
+    """Split off a share by the hash of one text, so that rows with the same text are on the same side.
 
     Args:
         rows: The data.
-        place: Which text of a pair decides: 0 or 1.
-        share: The share of the second part.
+        place: Which text of a pair is hashed: 0 or 1.
+        share: The share of the rows in the second part.
     """
     bound = int(share * 2**32)
     second = [int.from_bytes(hashlib.sha256(p[place].encode()).digest()[:4]) < bound for p in rows.pairs]
@@ -162,7 +163,7 @@ def split_rows(rows: Rows, place: int, share: float) -> tuple[Rows, Rows]:
 
 
 def hold_out(rows: Rows, count: int) -> tuple[LabelledPair, ...]:
-    """Return some rows, evenly spaced."""
+    """Return at most `count` rows, evenly spaced."""
     step = max(1, len(rows.pairs) // count)
     chosen = list(range(0, len(rows.pairs), step))[:count]
     return tuple(LabelledPair(first=rows.pairs[i][0], second=rows.pairs[i][1], label=rows.labels[i]) for i in chosen)

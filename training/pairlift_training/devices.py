@@ -1,4 +1,4 @@
-"""Devices: what there is to train on, and what that means for precision and for batches."""
+"""Devices: which are available for training, and how they determine the precision and the batches."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ def choose_precision(recipe: Recipe) -> str:
 
 
 def spread(recipe: Recipe) -> int:
-    """Let Keras spread each batch over the devices there are, and return over how many it does.
+    """Let Keras spread each batch over the available devices, and return how many it uses.
 
-    It is as many as divide what goes through the network at once. Must be called before a model is made. JAX alone can.
+    It uses the largest number that divides the rows that go through the network at once. Must be called before a model
+    is made. Only JAX supports this; other backends use one device.
     """
     keras.distribution.set_distribution(None)
     if keras.backend.backend() != "jax":
@@ -30,7 +31,7 @@ def spread(recipe: Recipe) -> int:
     rows = recipe.batch_size // recipe.accumulate
     count = max(n for n in range(1, len(devices) + 1) if rows % n == 0)
     if count < len(devices):
-        log.warning("%d of %d devices are used: %d rows do not divide over all", count, len(devices), rows)
+        log.warning("%d of %d devices are used: %d rows cannot be divided equally among all", count, len(devices), rows)
     if count > 1:
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices[:count]))
     return count
@@ -45,7 +46,7 @@ def clone_under(classifier: Any, policy: str) -> Any:
 
 
 def copy_weights(source: Any, target: Any) -> None:
-    """Give a classifier another one's weights."""
+    """Copy the weights of one classifier into another."""
     for before, after in zip(source.weights, target.weights, strict=True):
         after.assign(before.value)
 

@@ -28,7 +28,7 @@ Logits = NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """What is evaluated: a function from pairs to logits, and what its outputs and segments mean."""
+    """The model to evaluate: a function from pairs to logits, and what its outputs and segments mean."""
 
     logits: Callable[[list[Pair]], Logits]
     labels: tuple[str, ...]
@@ -53,11 +53,11 @@ def evaluate(
         columns: As the option `--fields`.
         label: The label's column.
         variant: The bundle's variant.
-        ablate: Whether the accuracy with one text alone, and with the two exchanged, is measured too.
-        calibrate: Whether the temperature with the least log loss on these data is stored in the run first.
+        ablate: Whether to measure the accuracy with one text alone, and with the two exchanged, too.
+        calibrate: Whether to store the temperature with the least log loss on these data in the run first.
 
     Raises:
-        UsageError: The directory is neither, or is a bundle that is to be calibrated.
+        UsageError: The directory is neither a run nor a bundle, or a bundle is to be calibrated.
         InputError, BundleError: As `read_data`, `read_run` and `Bundle.open`.
     """
     model = str(model)
@@ -69,7 +69,7 @@ def evaluate(
     temperature = opened.temperature
     if calibrate:
         if run is None:
-            raise UsageError(f"{model}: --calibrate is for a run; calibrate that, and export it again")
+            raise UsageError(f"{model}: --calibrate needs a run, not a bundle; calibrate the run, and export it again")
         temperature = fit_temperature(logits, truth)
         calibrate_run(run, temperature, rows.describe())
     metrics = measure(softmax(logits, temperature), truth, opened.labels)
@@ -77,7 +77,7 @@ def evaluate(
 
 
 def _ablate(model: Model, rows: Rows, truth: NDArray[np.int64]) -> dict[str, float]:
-    """Return the accuracy when the model sees less, or the same in another order."""
+    """Return the accuracy with one text alone, and with the two texts exchanged."""
     first, second = model.fields
     seen: dict[str, list[Pair]] = {
         f"only {first}": [(a, "") for a, _ in rows.pairs],

@@ -1,4 +1,4 @@
-"""The feed: the batches of each epoch, in an order that follows from the seed and the epoch alone."""
+"""The feed: the batches of each epoch, in an order that depends only on the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Rows = NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Portion:
-    """What goes through the network at once.
+    """The part of a batch that goes through the network at once.
 
     Attributes:
         feeds: The network's inputs by name, int32, shape (size, width).
-        truth: The place of each row's label, int32, shape (size,).
-        weights: What a row counts for, float32, shape (size,): 0 for the rows that only fill an incomplete batch, and
-            for the others as much as makes the batch's mean theirs.
+        truth: The index of each row's label, int32, shape (size,).
+        weights: The weight of each row in the loss, float32, shape (size,). It is 0 for rows that only fill an
+            incomplete batch; the others are scaled so that the mean over the batch is the mean over them.
     """
 
     feeds: dict[str, NDArray[np.int32]]
@@ -36,16 +36,16 @@ class Feed:
 
     @property
     def updates(self) -> int:
-        """Batches of an epoch."""
+        """The number of batches in an epoch."""
         return -(-len(self._data) // self._size)
 
     @property
     def rows(self) -> int:
-        """Rows of an epoch."""
+        """The number of rows in an epoch."""
         return len(self._data)
 
     def epoch(self, number: int) -> list[Rows]:
-        """Return the rows of each batch of an epoch: rows are shuffled within their length, then the batches."""
+        """Return the rows of each batch of an epoch: rows of similar length are shuffled, then the batches."""
         random = np.random.default_rng((self._seed, number))
         batches = list(self._data.batches(self._size, random.permutation(len(self._data))))
         return [batches[i] for i in random.permutation(len(batches))]
@@ -56,7 +56,7 @@ class Feed:
         weights[: len(rows)] = self._size / len(rows)
         filled = np.resize(rows, self._size)
         feeds = self._data.pack(filled).feeds()
-        # A batch that is not full is dealt out, so that each part has some of its rows.
+        # The rows of an incomplete batch are dealt out in turn, so that each part has some of them.
         cuts = [slice(part, None, parts) for part in range(parts)]
         return [
             Portion(
@@ -69,5 +69,5 @@ class Feed:
 
 
 def pack_rows(data: Encoded, rows: Rows, size: int) -> Batch:
-    """Return rows as a batch of a fixed size, filled up with rows of its own."""
+    """Return rows as a batch of a fixed size, filled up by repeating rows."""
     return data.pack(np.resize(rows, size) if len(rows) < size else rows)

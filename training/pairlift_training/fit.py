@@ -1,4 +1,4 @@
-"""Fitting: a recipe, labelled pairs, and a run directory at the end."""
+"""Fitting: trains a recipe on labelled pairs, and writes the run directory."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ PACKAGES = ("keras", "keras-hub", "jax", "tensorflow", "torch", "numpy", "tokeni
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is to be trained, and how it is gone about.
+    """A training job.
 
     Attributes:
-        recipe: How.
-        labels, fields: In model order.
+        recipe: The recipe, overrides included.
+        labels, fields: The names of labels and fields in model order.
         train, validation, test: The data by part.
         vocabulary, merges: Files for a model from scratch.
-        cache: Where tokens are kept.
-        checkpoint_steps: Updates between two checkpoints.
-        restart: Begin again, whatever an earlier process had done.
-        force: Replace a run of that name.
-        quiet: No progress.
+        cache: The cache for tokens, or None.
+        checkpoint_steps: The number of updates between two checkpoints.
+        restart: Whether to discard the progress of an earlier process.
+        force: Whether to replace a run of the same name.
+        quiet: Whether to show no progress.
     """
 
     recipe: Recipe
@@ -70,16 +70,16 @@ class Job:
 
     @property
     def parts(self) -> dict[str, Rows]:
-        """The data sets there are, by part."""
+        """The data sets by part; `test` only if there is one."""
         return {"train": self.train, "validation": self.validation} | ({"test": self.test} if self.test else {})
 
 
 def train(job: Job, path: Path) -> Run:
-    """Train, and write the run directory; `PATH.job` holds what a stopped or killed training had done, to go on with.
+    """Train, and write the run directory; `PATH.job` holds the progress, with which a killed training continues.
 
     Raises:
         AgreementError, ChangedError, Stopped: As `Loop.run`.
-        DestinationError: The run exists, or another process trains it.
+        DestinationError: The run exists, or another process is training it.
         InputError, UsageError: As `build_classifier`.
         StorageError: Something cannot be written.
     """
@@ -93,7 +93,7 @@ def train(job: Job, path: Path) -> Run:
     data = {name: Encoded(encoder, rows.pairs, job.cache) for name, rows in job.parts.items()}
     truth = {name: label_places(rows.labels, job.labels) for name, rows in job.parts.items()}
     feed = Feed(data["train"], truth["train"], recipe.batch_size, recipe.seed)
-    # The model that is saved is float32 from the beginning; another precision trains a copy of it.
+    # The saved model is float32 from the beginning; with another precision, a copy of it is trained.
     trained = classifier if precision == "float32" else clone_under(classifier, precision)
     optimizer = build_optimizer(recipe, feed.updates * recipe.epochs)
     network = make_network(trained, optimizer, has_logits(classifier))

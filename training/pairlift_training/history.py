@@ -1,4 +1,4 @@
-"""The history of a run: how loss and accuracy went, as rows of a CSV file."""
+"""The history of a run: loss and accuracy over the updates, as rows of a CSV file."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """How it stood after an update.
+    """The state of a training after an update.
 
     Attributes:
-        epoch: From 1.
-        update: From 1, over the whole run.
-        learning_rate: Of that update.
-        loss: Mean over the training rows since the last point, nats, with dropout.
-        accuracy: Likewise.
-        validation_loss: At the end of an epoch, without dropout.
-        validation_accuracy: Likewise.
-        seconds: Since the run began, pauses left out.
+        epoch: The epoch, counted from 1.
+        update: The update, counted from 1 over the whole run.
+        learning_rate: The learning rate of that update.
+        loss: The mean over the training rows since the last point, in nats, with dropout.
+        accuracy: The accuracy on the same rows, with dropout.
+        validation_loss: The loss on the validation data, at the end of an epoch, without dropout.
+        validation_accuracy: The accuracy on the validation data, at the end of an epoch, without dropout.
+        seconds: The time since the run began, without interruptions.
     """
 
     epoch: int
@@ -33,7 +33,7 @@ class Point:
 
 
 def write_history(path: Path, points: tuple[Point, ...]) -> None:
-    """Write the points, one a row; what was not measured is empty."""
+    """Write one row per point; a value that was not measured is empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([field.name for field in dataclasses.fields(Point)])

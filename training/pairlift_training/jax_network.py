@@ -23,7 +23,7 @@ class JaxNetwork:
             "other": model.non_trainable_variables,
             "optimizer": optimizer.variables,
         }
-        # Copies, for a step gives the memory of the old state to the new one.
+        # Copies, because a step reuses the memory of the old state for the new one.
         self._state = {part: [jax.numpy.array(v.value) for v in of] for part, of in self._variables.items()}
         self._sums = jax.numpy.zeros(3)
         self._distribution = keras.distribution.distribution()
@@ -41,7 +41,7 @@ class JaxNetwork:
         import jax
 
         values = self._place((portion.feeds, portion.truth, portion.weights))
-        # Numbers that can be drawn apart on several devices take twice the work, and dropout draws a third of a step.
+        # Random numbers that devices can draw separately cost twice as much, and dropout's are a third of a step.
         with jax.threefry_partitionable(self._distribution is not None):
             self._state, self._sums = self._update(self._state, self._sums, *values)
 
@@ -67,7 +67,7 @@ class JaxNetwork:
         return name_arrays({**self._state, "sums": [self._sums]})
 
     def restore(self, arrays: Arrays) -> None:
-        """Take over weights or a whole state."""
+        """Load weights or a whole state."""
         import jax
 
         def take(name: str, old: Any) -> Any:

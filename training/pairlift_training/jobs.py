@@ -1,6 +1,6 @@
-"""A training job's directory, `RUN.job`: held by a lock, and kept until the run has its name.
+"""A training job's directory, `RUN.job`: protected by a lock, and kept until the run is complete.
 
-It holds `lock`, `job.json` (what is trained, on what, with what) and what `checkpoint` writes.
+It contains `lock`, `job.json` (the identity of the job) and the files that `checkpoint` writes.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from pairlift_training.recipe import Recipe
 
 JOB = "job.json"
 OWN_NAMES = re.compile(r"job\.json|checkpoint\.npz|best-\d+\.npz|\w[\w.-]*\.tmp|\.[\w.-]+\.partial")
-UNFINISHED = (".*.partial", "*.tmp")  # of a write that was broken off; the second by an earlier version
+UNFINISHED = (".*.partial", "*.tmp")  # left by an interrupted write; the second by an earlier version
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """All that decides the weights at the end.
+    """Everything that determines the final weights.
 
     Attributes:
-        recipe: What is used, overrides included.
+        recipe: The recipe, overrides included.
         labels: Label names in the order of the head's outputs.
         fields: The fields of a pair in model order.
         data: The sha256 of each data set, by its part.
         tokenizer: The sha256 of the tokenizer.
         backend: The Keras backend.
-        versions: Of everything that has a part.
+        versions: The versions of the packages that take part.
     """
 
     format: int = 1
@@ -47,7 +47,7 @@ class Identity:
     versions: Mapping[str, str]
 
     def difference(self, other: Identity) -> str:
-        """Return what another identity has different, in words, or nothing."""
+        """Return how another identity differs, in words; empty if it does not."""
         before, after = dataclasses.asdict(self), dataclasses.asdict(other)
         of_recipe = _differ(before.pop("recipe"), after.pop("recipe"))
         return ", ".join([*of_recipe, *_differ(before, after)])
@@ -60,14 +60,14 @@ def job_path(run: Path) -> Path:
 
 @contextlib.contextmanager
 def open_job(path: Path, identity: Identity, restart: bool) -> Iterator[Path]:
-    """Hold a job's directory: a new one, or one that a job of the same identity left.
+    """Hold the lock of a job's directory: a new one, or one that a job of the same identity left.
 
-    When the block ends with nothing in it that would help to go on, the directory is removed.
+    If the directory contains no progress when the block ends, it is removed.
 
     Raises:
-        DestinationError: Another process holds it, or the name is taken by something else.
-        ChangedError: It is another job's.
-        StorageError: It cannot be written.
+        DestinationError: Another process holds the lock, or the name is taken by something else.
+        ChangedError: The directory belongs to another job.
+        StorageError: The directory cannot be written.
     """
     with storage_errors(path), locked_directory(path, OWN_NAMES, "run"):
         if restart:
@@ -81,7 +81,7 @@ def open_job(path: Path, identity: Identity, restart: bool) -> Iterator[Path]:
 
 
 def remove_job(path: Path) -> None:
-    """Remove a job's directory, the lock last, so that what is left of a removal is known for what it was."""
+    """Remove a job's directory, the lock last, so that a partly removed directory is still recognised."""
     remove_directory(path, OWN_NAMES, JOB)
 
 
@@ -95,10 +95,12 @@ def _check(path: Path, identity: Identity) -> None:
     try:
         began = record.load(Identity, (path / JOB).read_bytes(), str(path / JOB))
     except RecordError as error:
-        raise ChangedError(f"{error}; --restart begins the training again") from None
+        raise ChangedError(f"{error}; start over with --restart") from None
     changed = began.difference(identity)
     if changed:
-        raise ChangedError(f"{path}: the training began otherwise: {changed}; undo that, or --restart to begin again")
+        raise ChangedError(
+            f"{path}: changed since the training began: {changed}; undo the change, or start over with --restart"
+        )
 
 
 def _holds_nothing(path: Path) -> bool:

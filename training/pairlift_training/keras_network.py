@@ -51,7 +51,7 @@ class KerasNetwork:
         return name_arrays(self._variables()) | {"sums/0": self._sums}
 
     def restore(self, arrays: Arrays) -> None:
-        """Take over weights or a whole state."""
+        """Load weights or a whole state."""
         for part, variables in self._variables().items():
             for i, variable in enumerate(variables):
                 if f"{part}/{i}" in arrays:
@@ -70,14 +70,14 @@ class KerasNetwork:
 
 
 class _Loss(keras.metrics.SparseCategoricalCrossentropy):
-    """The mean over the rows that do not only fill a batch, each counted once."""
+    """The mean over the rows of weight above 0, each counted once; the others only fill a batch."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         return super().update_state(y_true, y_pred, keras.ops.cast(sample_weight > 0, "float32"))
 
 
 class _Accuracy(keras.metrics.SparseCategoricalAccuracy):
-    """The mean over the rows that do not only fill a batch, each counted once."""
+    """The mean over the rows of weight above 0, each counted once; the others only fill a batch."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         return super().update_state(y_true, y_pred, keras.ops.cast(sample_weight > 0, "float32"))

@@ -13,16 +13,16 @@ NLI_LABELS = ("entailment", "neutral", "contradiction")
 def order_labels(
     found: list[str], source: str, names: tuple[str, ...] | None, given: tuple[str, ...] | None
 ) -> tuple[str, ...]:
-    """Return the label names in the order of the head's outputs: as given, the data set's own, NLI's, or sorted.
+    """Return the label names in the order of the head's outputs: those given, the data set's own, NLI's, or sorted.
 
     Args:
         found: The labels of the rows.
         source: The data's name, for messages.
-        names: The data set's own label names.
-        given: The user's.
+        names: The data set's own label names, or None.
+        given: The user's label names in order, or None.
 
     Raises:
-        InputError: Fewer than two labels, or one that is not among those given.
+        InputError: There are fewer than two labels, or a row's label is not among those given.
     """
     if given is not None:
         check_labels(found, given, source)
@@ -36,6 +36,6 @@ def order_labels(
 
 
 def label_places(found: list[str], labels: tuple[str, ...]) -> NDArray[np.int64]:
-    """Return each row's place in the head's outputs, int64, shape (len(found),)."""
+    """Return the index of each row's label in the head's outputs, int64, shape (len(found),)."""
     places = {label: i for i, label in enumerate(labels)}
     return np.array([places[label] for label in found], np.int64)

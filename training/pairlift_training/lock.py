@@ -1,7 +1,7 @@
-"""A job's directory: one process works in it, and what is left of it is known for what it was.
+"""A job's directory: only one process works in it, and a partly removed one is still recognised.
 
-The file `lock` is held by flock. It is made first and removed last, and beside it there are only files with names that the job
-knows: a directory of that name with anything else in it is somebody else's, and is left alone.
+The process holds the file `lock` with flock. The file is created first and removed last. All other files have names
+that the job knows: a directory with anything else in it is not a job's directory, and is left alone.
 """
 
 from __future__ import annotations
@@ -20,28 +20,30 @@ LOCK = "lock"
 
 @contextlib.contextmanager
 def locked_directory(path: Path, names: re.Pattern[str], what: str) -> Iterator[None]:
-    """Make a directory where there is none, and hold it.
+    """Create a directory if there is none, and hold its lock.
 
     Args:
         path: The directory.
-        names: What the names of its files match.
+        names: A pattern that the names of its files match.
         what: What the directory is for, for the message.
 
     Raises:
-        DestinationError: Another process holds it, or the name is taken by something else.
+        DestinationError: Another process holds the lock, or the name is taken by something else.
     """
     while True:
         if not _is_ours(path, names):
-            raise DestinationError(f"{path}: exists and is no job's directory; move it, or choose another {what}")
+            raise DestinationError(f"{path}: exists but is not a job's directory; move it, or choose another {what}")
         try:
             path.mkdir(exist_ok=True)
             descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except FileNotFoundError:
             if not path.parent.is_dir():
                 raise
-            continue  # the job that had it is just done
+            continue  # the job that used it has just removed it
         except FileExistsError:
-            raise DestinationError(f"{path}: exists and is no directory; move it, or choose another {what}") from None
+            raise DestinationError(
+                f"{path}: exists but is not a directory; move it, or choose another {what}"
+            ) from None
         try:
             if not take_lock(descriptor, str(path / LOCK)):
                 raise DestinationError(
@@ -55,7 +57,7 @@ def locked_directory(path: Path, names: re.Pattern[str], what: str) -> Iterator[
 
 
 def clear_directory(path: Path, first: str) -> None:
-    """Remove all that is in a job's directory but the lock; one file first, without which the others are nothing."""
+    """Remove everything in a job's directory except the lock; `first` goes first, as the others need it."""
     (path / first).unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):
         for file in path.iterdir():
@@ -64,18 +66,18 @@ def clear_directory(path: Path, first: str) -> None:
 
 
 def remove_directory(path: Path, names: re.Pattern[str], first: str) -> None:
-    """Remove a job's directory, if it is there and is one, the lock last."""
+    """Remove a job's directory, the lock last; any other directory is left alone."""
     if not _is_ours(path, names):
         return
     clear_directory(path, first)
     (path / LOCK).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # another process removes it too, or has just begun in it
+    with contextlib.suppress(OSError):  # another process is removing it too, or has just begun to use it
         path.rmdir()
 
 
 def _is_ours(path: Path, names: re.Pattern[str]) -> bool:
     try:
-        found = os.listdir(path)  # noqa: PTH208 (one look, for another process may be removing it)
+        found = os.listdir(path)  # noqa: PTH208 (one call, because another process may be removing it)
     except FileNotFoundError:
         return True
     except NotADirectoryError:

@@ -1,4 +1,4 @@
-"""The loop: epochs of updates, with checkpoints, a history, the best epoch, and an early end."""
+"""The loop: epochs of updates, with checkpoints, a history, the best epoch, and early stopping."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from pairlift_training.network import Network
 from pairlift_training.optimizer import rate_of
 from pairlift_training.recipe import Recipe
 
-POINTS = 200  # of the history, about: enough for a curve, and few enough to wait for the device at each
-GO_ON = "the checkpoint is kept; run the same command to go on"
+POINTS = 200  # of the history, approximately: enough for a curve, and few enough to wait for the device at each
+GO_ON = "the checkpoint is kept; run the same command to continue"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Mean negative log probability of the true label in nats, and the share of rows that are right."""
+    """Mean negative log probability of the true label in nats, and the share of rows predicted correctly."""
 
     loss: float
     accuracy: float
@@ -35,13 +35,13 @@ class Loop:
     """A training, from its checkpoint to its end.
 
     Args:
-        network: What is trained.
-        feed: On what.
-        validate: Measures the network as it is.
-        recipe: How.
+        network: The network to train.
+        feed: The training data.
+        validate: Measures the network's current state on the validation data.
+        recipe: The recipe.
         folder: The job's directory.
-        every: Updates between two checkpoints; each epoch ends with one, too.
-        quiet: Whether no progress is shown.
+        every: The number of updates between two checkpoints; each epoch ends with one, too.
+        quiet: Whether to show no progress.
     """
 
     def __init__(
@@ -62,19 +62,19 @@ class Loop:
         self._began = 0.0
 
     def run(self) -> Progress:
-        """Train to the end.
+        """Train until all epochs are done, or until it stops early.
 
         Raises:
-            AgreementError: The loss is no longer a number; the last checkpoint is kept.
-            ChangedError: The checkpoint is not as it was written.
-            Stopped: A signal came; there is a checkpoint of all that was done.
+            AgreementError: The loss or the state is no longer finite; the last checkpoint is kept.
+            ChangedError: The checkpoint is damaged.
+            Stopped: A signal arrived; a checkpoint of everything done so far was written.
         """
         found = read_checkpoint(self._folder)
         progress = found.progress if found else Progress()
         if found:
             self._network.restore(found.arrays)
             self._bar.say(
-                f"going on in epoch {progress.epoch + 1} after {progress.update} of {self._feed.updates} updates"
+                f"continuing in epoch {progress.epoch + 1} after {progress.update} of {self._feed.updates} updates"
             )
         self._began = time.monotonic() - progress.seconds
         try:

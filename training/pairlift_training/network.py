@@ -1,7 +1,7 @@
-"""A network in training: its step, its answers, and its whole state as arrays.
+"""A network in training: its step, its outputs, and its whole state as arrays.
 
-Under JAX the step is our own: the state stays on the device, and nothing waits for it but who reads the sums. Under
-TensorFlow and PyTorch it is Keras' `train_on_batch`.
+Under JAX the step is pairlift's own: the state stays on the device, and only reading the sums waits for the device.
+Under TensorFlow and PyTorch it is Keras' `train_on_batch`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Feeds = dict[str, NDArray[np.int32]]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """What the training rows since the last reading came to: the loss in nats, rows that were right, and rows."""
+    """Sums over the training rows since the last `clear`: the loss in nats, correct rows, and rows."""
 
     loss: float
     correct: float
@@ -28,7 +28,7 @@ class Sums:
 
 
 class Network(Protocol):
-    """What the loop needs of a backend."""
+    """What the loop needs from a backend."""
 
     def step(self, portion: Portion) -> None:
         """Train on one part of a batch; the optimiser moves the weights after the batch's last part."""
@@ -51,11 +51,11 @@ class Network(Protocol):
         ...
 
     def state(self) -> Arrays:
-        """Return all that the next step depends on: weights, dropout's seeds, the optimiser, and the sums."""
+        """Return everything that the next step depends on: weights, dropout's seeds, the optimiser, and the sums."""
         ...
 
     def restore(self, arrays: Arrays) -> None:
-        """Take over weights or a whole state."""
+        """Load weights or a whole state."""
         ...
 
     def store(self) -> None:
@@ -64,12 +64,12 @@ class Network(Protocol):
 
 
 def make_network(classifier: Any, optimizer: Any, from_logits: bool) -> Network:
-    """Return the network of a classifier under the backend that Keras has.
+    """Return the network of a classifier for the backend that Keras uses.
 
     Args:
         classifier: A KerasHub text classifier.
         optimizer: A Keras optimiser that is not built yet.
-        from_logits: Whether the head gives logits (or probabilities).
+        from_logits: Whether the head gives logits; otherwise it gives probabilities.
     """
     from pairlift_training.jax_network import JaxNetwork
     from pairlift_training.keras_network import KerasNetwork
@@ -81,7 +81,7 @@ def make_network(classifier: Any, optimizer: Any, from_logits: bool) -> Network:
 
 
 def name_arrays(parts: dict[str, list[Any]]) -> Arrays:
-    """Return copies of arrays by the part they belong to and their place in it."""
+    """Return copies of arrays, named `PART/INDEX`."""
     return {
         f"{part}/{i}": np.array(keras.ops.convert_to_numpy(value))
         for part, of in parts.items()

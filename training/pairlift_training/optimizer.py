@@ -10,7 +10,7 @@ from pairlift_training.schedule import TriangularSchedule
 
 
 def build_optimizer(recipe: Recipe, updates: int) -> Any:
-    """Return the optimiser of a run of so many updates."""
+    """Return the recipe's optimiser for a run of that many updates."""
     options = {
         "learning_rate": build_schedule(recipe, updates) or recipe.learning_rate,
         "global_clipnorm": recipe.clip_norm or None,
@@ -24,7 +24,7 @@ def build_optimizer(recipe: Recipe, updates: int) -> Any:
 
 
 def build_schedule(recipe: Recipe, updates: int) -> TriangularSchedule | None:
-    """Return the recipe's schedule, or None where the rate is constant."""
+    """Return the recipe's schedule, or None if the rate is constant."""
     if recipe.schedule == "constant":
         return None
     return TriangularSchedule(recipe.learning_rate, int(updates * recipe.warmup), updates, recipe.accumulate)

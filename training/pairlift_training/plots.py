@@ -15,7 +15,7 @@ DOTS = 110  # per inch
 
 
 def check_plots() -> None:
-    """Refuse to begin what could not be drawn at its end.
+    """Check, before a training begins, that its plots can be drawn.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -78,6 +78,6 @@ def draw_confusion(path: Path, metrics: Metrics, part: str) -> None:
 
 
 def _make_figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure  # without pyplot there is no window system to choose
+    from matplotlib.figure import Figure  # not pyplot, which would choose a window system
 
     return Figure(figsize=(width, height), layout="constrained")

@@ -20,7 +20,7 @@ Forward = Callable[[dict[str, NDArray[np.int32]]], Any]
 
 
 def predict_logits(classifier: Any, pairs: list[Pair]) -> NDArray[np.float32]:
-    """Return the logits of pairs, float32, shape (len(pairs), n_labels); of a softmax head, the logarithms of its outputs."""
+    """Return the logits of pairs, float32, shape (len(pairs), n_labels); for softmax, the logarithms of its outputs."""
     outputs = predict_outputs(classifier, Encoded(read_encoder(classifier), pairs))
     return outputs if has_logits(classifier) else np.log(np.maximum(outputs, np.finfo(np.float32).tiny))
 
@@ -31,18 +31,18 @@ def predict_encoded(classifier: Any, data: Encoded) -> NDArray[np.float32]:
 
 
 def predict_outputs(classifier: Any, data: Encoded) -> NDArray[np.float32]:
-    """Return what the classifier's head gives for each row, float32, in order."""
+    """Return the outputs of the classifier's head for each row, float32, in order."""
     network = keras.Model(classifier.input, classifier.output)
     return run_batches(network.predict_on_batch, data)
 
 
 def run_batches(forward: Forward, data: Encoded, size: int = BATCH_ROWS) -> NDArray[np.float32]:
-    """Return what a function gives for each row, float32, in order.
+    """Return the outputs of a function for each row, float32, in order.
 
     Args:
-        forward: From the arrays of one batch to its outputs, shape (size, n_labels).
+        forward: Maps the arrays of one batch to its outputs, shape (size, n_labels).
         data: The rows.
-        size: Rows of a batch; the last one is filled up.
+        size: The number of rows in a batch; the last batch is filled up.
     """
     out: NDArray[np.float32] | None = None
     for rows in data.batches(size, np.arange(len(data))):
@@ -54,5 +54,5 @@ def run_batches(forward: Forward, data: Encoded, size: int = BATCH_ROWS) -> NDAr
 
 
 def to_probabilities(classifier: Any, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the probabilities that a head's outputs stand for: those of softmax as they are, others are logits."""
+    """Return probabilities: the softmax of a head's logits, or the outputs of a softmax head unchanged."""
     return softmax(outputs) if has_logits(classifier) else outputs

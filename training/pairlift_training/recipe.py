@@ -24,30 +24,31 @@ KNOWN = (
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything that decides a training run but the data.
+    """Everything that determines a training run, except the data.
 
     Attributes:
         name: The recipe's name.
         family: `bert` or `roberta`.
         preset: A KerasHub preset's name or a local preset directory, or None for a model from scratch.
-        layers, width, heads: The model from scratch; its feed-forward layers are four times as wide.
-        dropout: Of the model from scratch.
-        lowercase: Whether the tokenizer from scratch folds case (BERT).
-        sequence_length: Most tokens of a row.
-        batch_size: Rows of an update.
-        epochs: Passes over the data.
+        layers, width, heads: The size of a model from scratch; its feed-forward layers are four times as wide.
+        dropout: The dropout rate of a model from scratch.
+        lowercase: Whether a tokenizer from scratch folds case (BERT).
+        sequence_length: The most tokens of a row.
+        batch_size: The number of rows in an update.
+        epochs: The number of passes over the data.
         optimizer: `adam` or `adamw`.
-        learning_rate: The highest.
+        learning_rate: The highest learning rate.
         schedule: `constant`, or `triangular`: from 0 up over the warm-up, then linearly to 0.
-        warmup: Share of all updates (triangular).
-        weight_decay: Of AdamW, on kernels and embeddings.
+        warmup: The share of all updates in which the rate goes up (triangular).
+        weight_decay: The weight decay of AdamW, on kernels and embeddings.
         clip_norm: The largest norm of all gradients together; 0 does not clip.
-        accumulate: Parts that a batch goes through the network in, for a small card; the result is that of one.
+        accumulate: The number of parts in which a batch goes through the network, for a GPU with little memory; the
+            result is the same as with one part.
         precision: `auto` (mixed_bfloat16 on an accelerator, else float32), `float32` or `mixed_bfloat16`.
         keep: `last` or `best`: the epoch whose weights are kept, by validation accuracy.
         patience: Epochs without a better validation accuracy until it stops; 0 never stops early.
-        seed: Of initial weights, shuffling and dropout.
-        expected_accuracy: Test accuracy on the data that `source` speaks of, where somebody has measured it.
+        seed: The seed of initial weights, shuffling and dropout.
+        expected_accuracy: The test accuracy that somebody measured on the data that `source` names, or None.
         source: Where the expected accuracy is from.
     """
 
@@ -79,7 +80,7 @@ class Recipe:
 
 
 def recipe_names() -> list[str]:
-    """Return the shipped recipes."""
+    """Return the names of the shipped recipes."""
     folder = resources.files("pairlift_training") / "recipes"
     return sorted(Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".toml"))
 
@@ -88,7 +89,7 @@ def load_recipe(name: str, overrides: dict[str, Any]) -> Recipe:
     """Return a shipped recipe by name, or one from a TOML file, with overrides.
 
     Raises:
-        UsageError: No such recipe, or a value that it cannot have.
+        UsageError: There is no such recipe, or it has an invalid value.
     """
     shipped = resources.files("pairlift_training") / "recipes" / f"{name}.toml"
     if name in recipe_names():

@@ -1,4 +1,4 @@
-"""A run directory: what training leaves behind, and what the export reads."""
+"""A run directory: training writes it, and the export reads it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class DataUse:
     """A data set as it was used.
 
     Attributes:
-        source: As it was named, without the folders.
-        sha256: Over the pairs and labels that were kept, in order.
-        rows: Rows kept.
-        filtered: Rows left out, by reason.
+        source: Its name as given, without the folders.
+        sha256: The digest of the pairs and labels that were kept, in order.
+        rows: The number of rows kept.
+        filtered: The number of rows left out, by reason.
     """
 
     source: str
@@ -40,7 +40,7 @@ class DataUse:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledPair:
-    """A pair in model order, with its label's name, or None where it has none."""
+    """A pair in model order, with its label's name, or None if it has none."""
 
     first: str
     second: str
@@ -55,22 +55,22 @@ class Run:
         architecture: The KerasHub class of model.keras.
         labels: Label names in the order of the head's outputs.
         fields: The fields of a pair in the order of the segments.
-        sequence_length: Most tokens of a row.
+        sequence_length: The most tokens of a row.
         parameters: How many weights the model has.
-        recipe: What was used, overrides included.
+        recipe: The recipe, overrides included.
         backend: The Keras backend that trained.
-        devices: Over how many each batch was spread.
-        precision: The dtype policy it trained under; model.keras is float32 whatever it was.
-        epochs: Epochs that were trained.
-        kept_epoch: The one whose weights were kept, from 1.
-        seconds: Spent training, pauses left out.
+        devices: The number of devices that each batch was spread over.
+        precision: The dtype policy that it was trained under; model.keras is always float32.
+        epochs: The number of epochs that were trained.
+        kept_epoch: The epoch whose weights were kept, counted from 1.
+        seconds: The time spent training, without interruptions.
         data: The data sets by their part: train, validation, test.
-        metrics: On the validation and test data.
+        metrics: The metrics on the validation and test data.
         held_out: Pairs that were not trained on, for the export's proof.
-        versions: Of everything that had a part.
-        model_sha256: Of model.keras.
-        temperature: What logits are divided by before the softmax; 1 where the run was not calibrated.
-        calibrated_on: What the temperature was fitted on.
+        versions: The versions of the packages that took part.
+        model_sha256: The sha256 of model.keras.
+        temperature: The number that logits are divided by before the softmax; 1 if the run was not calibrated.
+        calibrated_on: The data that the temperature was fitted on, or None.
     """
 
     format: int = 2
@@ -99,7 +99,7 @@ def read_run(path: Path) -> Run:
     """Read a run directory.
 
     Raises:
-        InputError: No run there, or its model is missing or altered.
+        InputError: There is no run, or its model is missing or altered.
     """
     if not (path / RUN).is_file():
         raise InputError(f"{path}: holds no {RUN}; expected a run directory, as pairlift train writes it")

@@ -1,7 +1,7 @@
 """The embedded data set `sample:nli`: pairs of English sentences from a small grammar.
 
-It is honest: the hypothesis is drawn first, by rules that do not know the label, and the premise is then built for
-the label. So the hypothesis alone says nothing, and a good score means that both sentences were read.
+The hypothesis is drawn first, by rules that do not know the label. The premise is then built for the label. So the
+hypothesis alone reveals nothing about the label, and only a model that reads both sentences can score well.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _other(draw: random.Random, options: tuple[str, ...], found: str) -> str:
 
 
 def _say(draw: random.Random, clause: str) -> str:
-    """Return a premise with a time after it, which no hypothesis asks about."""
+    """Return a premise that ends in a time, which no hypothesis mentions."""
     return f"{clause} {draw.choice(TIMES)}"
 
 
@@ -73,7 +73,7 @@ def place(draw: random.Random, label: str) -> Pair:
 
 
 def negation(draw: random.Random, label: str) -> Pair:
-    """Whether a thing does something: said alike, said otherwise, or of another thing."""
+    """Whether a thing does something: the premise says the same, the opposite, or something about another thing."""
     thing, verb = draw.choice(_things()), draw.choice(VERBS)
     denied = draw.random() < 0.5
     hypothesis = f"the {thing} is {'not ' if denied else ''}{verb}"

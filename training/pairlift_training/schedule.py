@@ -23,7 +23,7 @@ class TriangularSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, rate: float, warmup: int, total: int, every: int = 1) -> None:
         if not 0 <= warmup <= total or total < 1 or every < 1:
             raise ValueError(
-                f"warmup {warmup}, total {total}, every {every}: expected 0 <= warmup <= total, the rest from 1"
+                f"warmup {warmup}, total {total}, every {every}: expected 0 <= warmup <= total, the others at least 1"
             )
         self.rate, self.warmup, self.total, self.every = rate, warmup, total, every
 

@@ -21,8 +21,8 @@ class Source:
     """A data set that was read.
 
     Attributes:
-        name: For people, without the folders.
-        names: The data set's own label names in order, where it has them.
+        name: Its name for display, without the folders.
+        names: The data set's own label names in order, if it has them.
         rows: Its pairs.
     """
 

@@ -1,6 +1,6 @@
-"""TensorFlow Datasets, read by a process of its own: TensorFlow never comes into the one that trains.
+"""TensorFlow Datasets, read in a separate process, so that the training process never imports TensorFlow.
 
-That process would lose seconds and memory to it, and on a GPU TensorFlow takes all of the card's memory for itself.
+The import costs seconds and memory, and on a GPU TensorFlow takes all of the card's memory for itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A data set's label names in order, and its rows: a pair in model order and the label's place, below 0 for none."""
+    """A data set's label names in order, and its rows: a pair in model order and the label's index (negative: none)."""
 
     names: tuple[str, ...]
     rows: Iterator[tuple[Pair, int]]
@@ -34,7 +34,7 @@ class Found:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the reader is asked for: a split of a data set, the features of its two texts, and the file for its rows."""
+    """A request to the reader: a split of a data set, the features of its two texts, and the file for its rows."""
 
     format: int = 1
     name: str
@@ -48,12 +48,12 @@ def read_tfds(name: str, split: str, fields: tuple[str, ...], cache: Cache | Non
 
     Args:
         name: The builder's name, with configuration and version if wanted.
-        split: As TensorFlow Datasets writes splits and slices.
+        split: A split or slice in the notation of TensorFlow Datasets.
         fields: The features of the two texts in model order.
-        cache: Where its rows are kept, or None.
+        cache: The cache for the rows, or None.
 
     Raises:
-        UsageError: Not installed, or a feature is not there.
+        UsageError: TensorFlow Datasets is not installed, or a feature is missing.
         InputError: The data set cannot be loaded.
     """
 
@@ -94,7 +94,7 @@ def load(name: str, split: str, fields: tuple[str, ...]) -> Found:
 
 
 def _identify(name: str, split: str, fields: tuple[str, ...]) -> str | None:
-    """Return the digest of what is asked for and of the prepared data's own description, if it is prepared."""
+    """Return the digest of the request and of the prepared data's description, or None if the data is not prepared."""
     root = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets")
     prepared = sorted((root / name.partition(":")[0]).glob("*/dataset_info.json"))
     if not prepared:

@@ -1,4 +1,4 @@
-"""Vocabularies for models from scratch: read from files, or derived from the data, the same each time."""
+"""Vocabularies for models from scratch: read from files, or derived from the data, deterministically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_WORDS = 30000
 def derive_vocabulary(texts: Iterable[str], lowercase: bool) -> list[str]:
     """Return a word-piece vocabulary: the special tokens, the characters and continuing characters, the words.
 
-    Each part is sorted, so that ids depend on the set of texts alone. The words are the most frequent ones.
+    Each part is sorted, so that the ids do not depend on the order of the texts. Only the most frequent words are kept.
     """
     splitter = WordPiece(TokenizerRecord(family="wordpiece", vocabulary=SPECIAL, lowercase=lowercase, unknown="[UNK]"))
     words = Counter(word for text in texts for word in splitter.split(text))
@@ -32,7 +32,7 @@ def read_wordpieces(path: Path) -> list[str]:
     """Return a vocabulary file's tokens, one a line, in id order.
 
     Raises:
-        InputError: Not readable, or without one of the special tokens.
+        InputError: The file cannot be read, or lacks one of the special tokens.
     """
     tokens = _read(path).split("\n")
     tokens = [token.rstrip() for token in (tokens[:-1] if tokens[-1] == "" else tokens)]
@@ -48,7 +48,7 @@ def read_bytepairs(vocabulary: Path, merges: Path) -> tuple[dict[str, int], list
     """Return a byte-pair vocabulary and its merge rules.
 
     Raises:
-        InputError: Not readable, or not of that form.
+        InputError: A file cannot be read, or has another format.
     """
     try:
         tokens = json.loads(_read(vocabulary))

@@ -32,7 +32,7 @@ def make_graph(reference: Reference, wanted: str) -> Graph:
 
     Args:
         reference: The classifier.
-        wanted: `tf2onnx`, or `auto` for the graph from the weights where the family has one.
+        wanted: `tf2onnx`, or `auto` for the graph from the weights if the family has one.
     """
     if wanted == TF2ONNX or type(reference.classifier).__name__ not in FAMILIES:
         return Graph(model=convert_graph(reference), route=TF2ONNX)

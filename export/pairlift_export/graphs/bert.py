@@ -12,7 +12,7 @@ EPSILON = 1e-12
 
 
 def layer_kind(heads: int) -> LayerKind:
-    """Return what BERT's layers are."""
+    """Return the properties of BERT's layers."""
     return LayerKind(heads=heads, epsilon=EPSILON, gelu="FastGelu")
 
 

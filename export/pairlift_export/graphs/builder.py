@@ -17,7 +17,7 @@ OUTPUT = "logits"
 
 
 class GraphBuilder:
-    """Puts nodes and initializers into one graph as they come: a base-size model is there once, not three times.
+    """Adds nodes and initializers directly to one graph, so that memory holds a base-size model once, not three times.
 
     Attributes:
         weights: The Keras variables by path, without the backbone's name.
@@ -40,7 +40,7 @@ class GraphBuilder:
         return self.constant(name, self.value(name))
 
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
-        """Add an initializer unless one of that name is there, and return its name."""
+        """Add an initializer unless one of that name exists, and return its name."""
         if name not in self._known:
             self._known.add(name)
             tensor = self.model.graph.initializer.add(name=name, dims=value.shape)
@@ -55,7 +55,7 @@ class GraphBuilder:
     def node(
         self, kind: str, inputs: Sequence[str], output: str, domain: str = "", **attributes: int | float | list[int]
     ) -> str:
-        """Add a node named after its one output, and return that."""
+        """Add a node named after its only output, and return that name."""
         self.model.graph.node.append(helper.make_node(kind, inputs, [output], name=output, domain=domain, **attributes))
         return output
 

@@ -1,7 +1,7 @@
-"""The general route to ONNX: tf2onnx, over a function whose weights are arguments.
+"""The general route to ONNX: tf2onnx, applied to a function that takes the weights as arguments.
 
-So the graph stays small while it is converted, which takes seconds where the whole model takes minutes and gigabytes;
-afterwards the arguments become initializers, each weight once, named as in Keras.
+So the graph stays small while it is converted. This takes seconds; converting the whole model would take minutes and
+gigabytes. Afterwards the arguments become initializers, each weight once, named as in Keras.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _place_weights(graph: Any, weights: dict[str, Any], names: list[str]) -> Non
 
 
 def _shorten_names(graph: Any) -> None:
-    """Take the backbone's name off every name: it stands on all of them, and says nothing."""
+    """Remove the backbone's name from every name, because all of them share it."""
     for node in graph.node:
         node.name = short_path(node.name)
         for names in (node.input, node.output):

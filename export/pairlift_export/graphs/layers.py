@@ -1,4 +1,4 @@
-"""Transformer layers as onnxruntime computes them fastest (docs/performance.md), and the last one for one token alone."""
+"""Transformer layers in onnxruntime's fastest form (docs/performance.md); the last one only for the first token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pairlift_export.graphs.builder import CONTRIB, GraphBuilder
 
-# Added to the scores of padding: its exponential is zero beside any score of a token.
+# Added to the scores of padding, so that their exponential is zero compared with that of any token's score.
 MASKED = -1e9
 
 
@@ -18,7 +18,7 @@ class LayerKind:
 
     Attributes:
         heads: Attention heads.
-        epsilon: Of the layer normalisations.
+        epsilon: The epsilon of the layer normalisations.
         gelu: The operator: `FastGelu` is the tanh form, `BiasGelu` the exact one, both with the bias.
     """
 
@@ -42,16 +42,16 @@ def add_layer(graph: GraphBuilder, kind: LayerKind, name: str, x: str) -> str:
 
 
 def add_first_token_layer(graph: GraphBuilder, kind: LayerKind, name: str, x: str) -> str:
-    """Add a TransformerEncoder whose output is read at the first token alone: (batch, sequence, width) to (batch + 1, 1, width).
+    """Add a TransformerEncoder for the first token's output only: (batch, sequence, width) to (batch + 1, 1, width).
 
-    The keys and values of the other tokens are never made. With q the first token's query, a score is
-    q . (W_k x + b_k) = (W_k^T q) . x + a term that is the same for every token, which softmax drops; and the sum of the
-    values weighted by w is W_v (sum w x) + b_v, for the weights sum to one. So each head's query is carried back to the
-    width of x, and only one vector per head and row goes through W_v.
+    The keys and values of the other tokens are never computed. With q the first token's query, a score is
+    q . (W_k x + b_k) = (W_k^T q) . x + a term that is the same for every token, which softmax cancels. The sum of the
+    values weighted by w is W_v (sum w x) + b_v, because the weights sum to one. So each head's query is mapped back to
+    the width of x, and only one vector per head and row goes through W_v.
 
-    A spare row, a copy of the first, goes along where rows are multiplied together, and is dropped from the logits: with a
-    single row onnxruntime takes another kernel, whose last bits differ, and a pair alone would not score as it does in
-    company.
+    Where rows are multiplied together, a spare row, a copy of the first, is added; the logits drop it. With a single
+    row onnxruntime uses another kernel, whose last bits differ, so without the spare row a pair would score differently
+    alone than in a batch.
     """
     width = graph.value(f"{name}/feedforward_layer_norm/gamma").shape[0]
     heads, size = kind.heads, width // kind.heads

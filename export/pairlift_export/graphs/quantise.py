@@ -1,9 +1,9 @@
 """Int8: a float graph whose matrix products take 8-bit integers, with constant scales.
 
 Weights are int8 with one scale per output channel, embeddings int8 with one scale per row, activations uint8 with the
-scale of a range that was measured on real pairs. The scales are constants, for one taken over each batch would make a
-row's score depend on its neighbours. What is computed for the first token alone stays float32: the last bits of such a
-product change with the number of rows, and rounding after it would make a step of them.
+scale of a range that was measured on real pairs. The scales are constants, because one taken over each batch would make
+a row's score depend on its neighbours. What is computed only for the first token stays float32: the last bits of such a
+product change with the number of rows, and rounding could turn that change into a whole step.
 
 Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
 2018; onnxruntime's contrib operators MatMulIntegerToFloat and QAttention.
@@ -30,7 +30,7 @@ UNSIGNED_MOST = 255
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """The smallest and the largest value of an activation, zero among them."""
+    """The smallest and the largest value of an activation, extended to include zero."""
 
     low: float
     high: float
@@ -43,14 +43,14 @@ def products(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 
 def token_table(model: onnx.ModelProto) -> str:
-    """Return the name of the largest table that rows are looked up in: the token embedding."""
+    """Return the name of the largest look-up table: the token embedding."""
     sizes: dict[str, int] = {i.name: i.dims[0] for i in model.graph.initializer if len(i.dims) == 2}
     tables = {n.input[0] for n in model.graph.node if n.op_type == "Gather" and n.input[0] in sizes}
     return max((name for name in sizes if name in tables), key=sizes.__getitem__)
 
 
 def calibrate(graph: Path, batches: Iterable[Batch]) -> dict[str, Range]:
-    """Run a float graph and return the range of each activation that a product of all tokens takes, by its name."""
+    """Run a float graph and return, by name, the range of each activation that enters a product over all tokens."""
     model = onnx.load(graph)
     names = list(dict.fromkeys(node.input[0] for node in products(model)))
     model.graph.output.extend(helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in names)
@@ -83,7 +83,7 @@ def quantise(model: onnx.ModelProto, ranges: Mapping[str, Range], embeddings: Se
 
     Args:
         model: The float graph.
-        ranges: Of the activations, from `calibrate`; a product of another one stays as it is.
+        ranges: The ranges of the activations, from `calibrate`; a product of another activation stays float32.
         embeddings: Tables, float32 of shape (rows, width), that become int8 too.
     """
     work = _Quantiser(model, ranges)
@@ -103,7 +103,7 @@ def quantise(model: onnx.ModelProto, ranges: Mapping[str, Range], embeddings: Se
 
 
 class _Quantiser:
-    """The nodes and initializers of an int8 graph as it grows."""
+    """The nodes and initializers of an int8 graph under construction."""
 
     def __init__(self, model: onnx.ModelProto, ranges: Mapping[str, Range]) -> None:
         self._model = model
@@ -185,7 +185,7 @@ class _Quantiser:
 
 
 def _biases(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
-    """Return the additions of a constant vector that follow a product and nothing else does, by the product's output."""
+    """Return the additions of a constant vector that are the only node after a product, by the product's output."""
     vectors = {i.name for i in model.graph.initializer if len(i.dims) == 1}
     taken: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:

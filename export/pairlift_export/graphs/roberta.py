@@ -12,7 +12,7 @@ EPSILON = 1e-5
 
 
 def layer_kind(heads: int) -> LayerKind:
-    """Return what RoBERTa's layers are."""
+    """Return the properties of RoBERTa's layers."""
     return LayerKind(heads=heads, epsilon=EPSILON, gelu="BiasGelu")
 
 

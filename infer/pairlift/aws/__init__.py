@@ -13,7 +13,7 @@ __all__ = ["handler"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the bundle when the handler is asked for, and answer with the same handler ever after."""
+    """Load the bundle on the first access to `handler`; later accesses return the same handler."""
     if name != "handler":
         raise AttributeError(f"module 'pairlift.aws' has no attribute {name!r}")
     started = time.monotonic()

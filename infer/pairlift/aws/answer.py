@@ -1,4 +1,4 @@
-"""Answers: what Lambda will send is finite JSON, and small enough to be sent."""
+"""Answers: checked to be finite JSON, and small enough for Lambda to return."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ MOST_BYTES = 6_291_456  # Lambda's limit of an answer, 6 MB
 
 
 def measure_answer(answer: dict[str, Any]) -> int:
-    """Return the bytes that Lambda's runtime makes of an answer.
+    """Return the size in bytes of an answer as Lambda's runtime serialises it.
 
-    It writes JSON with blanks and, in Python 3.11, escapes everything but ASCII; where it does not, there are fewer bytes.
+    The runtime writes JSON with blanks. On Python 3.11 it escapes everything but ASCII; otherwise the answer
+    is smaller.
 
     Raises:
         ValueError: The answer holds NaN or infinity, which is a bug.
@@ -22,15 +23,15 @@ def measure_answer(answer: dict[str, Any]) -> int:
 
 
 def explain_size(size: int) -> str:
-    """Return what is said of an answer that is too large."""
+    """Return the message for an answer that is too large."""
     return (
-        f"the answer has {size:,} bytes, expected at most {MOST_BYTES:,}, which is what Lambda can return; send fewer pairs "
-        "in a request, or have a file scored from s3:// to s3://"
+        f"the answer has {size:,} bytes, expected at most {MOST_BYTES:,} (Lambda's limit); send fewer pairs in "
+        "a request, or score a file from s3:// to s3://"
     )
 
 
 def check_answer(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return an answer that can be sent.
+    """Return the answer, if it is small enough to be sent.
 
     Raises:
         UsageError: It is too large.

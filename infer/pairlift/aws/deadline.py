@@ -9,19 +9,19 @@ from typing import Any
 
 from pairlift.jobs.progress import Step
 
-# For what must still be done when work ends: a message is sent, which takes at most 4 seconds (queue.py), and the log written.
+# Kept for what follows the work: sending a message, which takes at most 4 seconds (queue.py), and writing the log.
 RESERVE_SECONDS = 5.0
-# A commit is not broken off: one that runs out of time begins again from its first byte. So its speed is assumed to be
-# far below what Lambda and S3 give each other.
+# A commit cannot be resumed: if it runs out of time, it starts again from its first byte. So the assumed speed is far
+# below what Lambda and S3 achieve.
 COMMIT_BYTES_PER_SECOND = 10e6
 
 
 class Deadline:
-    """What is left of an invocation's time, and the work that was done in it.
+    """The time left to an invocation, and the work done in it.
 
     Attributes:
-        rows: Rows done in this invocation.
-        rejected: Those of them that were rejected.
+        rows: How many rows were done in this invocation.
+        rejected: How many of them were rejected.
     """
 
     def __init__(self, remaining: Callable[[], float], now: Callable[[], float] = time.monotonic) -> None:
@@ -41,21 +41,21 @@ class Deadline:
 
     @property
     def first(self) -> bool:
-        """Whether no job has begun, so that the next one has all the time there is."""
+        """Whether no job has begun yet, so that the next one can use the whole invocation."""
         return not self._jobs
 
     def may_begin(self) -> bool:
-        """Whether another job may begin; the first always may, for there will not be more time in another invocation."""
+        """Whether another job may begin; the first always may, since another invocation would not have more time."""
         return self.first or self._is_time(0)
 
     def begin_job(self) -> None:
-        """Note that a job begins."""
+        """Record that a job begins."""
         self._jobs += 1
         self._since = self._now()
         self._rejected_before = 0
 
     def note(self, step: Step) -> None:
-        """Note that a chunk is done; as the `progress` of a job."""
+        """Record that a chunk is done; passed as the `progress` of a job."""
         if not step.resumed:
             self._measure()
             self.rows += step.rows
@@ -64,7 +64,7 @@ class Deadline:
         self._since = self._now()
 
     def may_go_on(self, size: int) -> bool:
-        """Whether there is time for another chunk (size 0), or for a commit of so many bytes."""
+        """Whether there is time for another chunk (size 0), or for a commit of `size` bytes."""
         if not size:
             self._measure()
         return self._is_time(size)
@@ -79,6 +79,6 @@ class Deadline:
 
 
 def open_deadline(context: Any) -> Deadline:
-    """Return the deadline of an invocation by its context; without one, as in a call by hand, there is none."""
+    """Return the deadline from an invocation's context; without a context, as in a manual call, time is unlimited."""
     remaining = getattr(context, "get_remaining_time_in_millis", None)
     return Deadline((lambda: remaining() / 1000) if remaining else lambda: math.inf)

@@ -1,4 +1,4 @@
-"""Events: what an event asks for, in every shape that one may come in."""
+"""Events: recognises every supported shape of an event, and returns what it asks for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pairlift.aws.shape import expect, member, name_keys, quote, read_json
 from pairlift.errors import UsageError
 
 SHAPES = (
-    '{"pairs": […]}, {"input": "s3://…", "output": "s3://…"}, an HTTP request of the payload format 2.0, a notification of S3, '
-    "a batch of SQS messages, or an event of S3 from EventBridge"
+    '{"pairs": […]}, {"input": "s3://…", "output": "s3://…"}, an HTTP request in the payload format 2.0, '
+    "an S3 notification, a batch of SQS messages, or an S3 event from EventBridge"
 )
 
 
@@ -28,18 +28,18 @@ class StoredObject:
 
     @property
     def url(self) -> str:
-        """Its name."""
+        """The object's URL."""
         return f"s3://{self.bucket}/{self.key}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectEvent:
-    """What has come to pass in a bucket.
+    """A notification of changes in a bucket.
 
     Attributes:
         kind: `s3`, `eventbridge`, or `test` for S3's own test of a notification.
         created: Objects that have been created.
-        others: What else has come to pass.
+        others: The names of other events, which are ignored.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class ObjectEvent:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message of a queue; its body is not read yet, for it fails alone."""
+    """A message of a queue; its body is parsed later, so that a bad message fails alone."""
 
     id: str
     body: object
@@ -72,7 +72,7 @@ def read_event(event: object) -> Request:
     """Return what an event asks for.
 
     Raises:
-        UsageError: It has another shape.
+        UsageError: The event has no supported shape.
     """
     if not isinstance(event, dict):
         raise UsageError(f"event: found {type(event).__name__}, expected {SHAPES}")
@@ -98,23 +98,23 @@ def read_message(message: Message) -> ObjectJob | ObjectEvent:
     """Return what the body of a message asks for.
 
     Raises:
-        UsageError: It is neither a job nor an event of S3.
+        UsageError: The body is neither a job nor an S3 event.
     """
     if not isinstance(message.body, str):
         raise UsageError(f"body: found {quote(message.body)}, expected a string")
     value = read_json(message.body, "body")
     if not isinstance(value, dict):
-        raise UsageError(f"body: found {quote(value)}, expected an object: a job, or an event of S3")
+        raise UsageError(f"body: found {quote(value)}, expected an object: a job, or an S3 event")
     if "input" in value or "output" in value:
         return read_job(value, "body")
     return read_notification(value, "body")
 
 
 def read_notification(event: Mapping[str, Any], where: str) -> ObjectEvent:
-    """Read an event of S3, as S3 sends it or as EventBridge does.
+    """Read an S3 event, sent by S3 itself or through EventBridge.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: The event is neither of these.
     """
     if "Records" in event:
         return _read_s3(_read_records(event, where), where)
@@ -122,7 +122,7 @@ def read_notification(event: Mapping[str, Any], where: str) -> ObjectEvent:
         return _read_eventbridge(event, where)
     if event.get("Event") == "s3:TestEvent":
         return ObjectEvent(kind="test", others=("s3:TestEvent",))
-    raise UsageError(f"{where}: found {name_keys(event)}, expected a job or an event of S3")
+    raise UsageError(f"{where}: found {name_keys(event)}, expected a job or an S3 event")
 
 
 def _read_records(event: Mapping[str, Any], where: str) -> list[Any]:
@@ -181,7 +181,7 @@ def _read_message(record: Mapping[str, Any], index: int) -> Message:
     group = attributes.get("MessageGroupId") if isinstance(attributes, dict) else None
     name = member(record, "messageId", str, where)
     if not name or not name.isprintable():
-        raise UsageError(f"{where}.messageId: found {quote(name)}, expected a name, by which it can fail alone")
+        raise UsageError(f"{where}.messageId: found {quote(name)}, expected a printable ID")
     return Message(
         id=name,
         body=record.get("body"),

@@ -1,4 +1,4 @@
-"""The function: an event in, an answer out; a broken job fails, and a bad row does not."""
+"""The function: an event in, an answer out; a failed job raises an error, a bad row does not."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from pairlift.model.scorer import Scorer
 
 
 def load_function(started: float) -> Function:
-    """Load the bundle and see that it scores here as it should.
+    """Load the bundle, and check the first golden pairs on this machine.
 
     Args:
-        started: When the container began to get ready, by `time.monotonic`.
+        started: When the container began to start, by `time.monotonic`.
 
     Raises:
-        UsageError: A setting has a value that it cannot have.
+        UsageError: A setting has an invalid value.
         BundleError: The bundle is refused.
-        AgreementError: This machine disagrees with the golden pairs.
+        AgreementError: The scores on this machine differ from those of the golden pairs.
     """
     try:
         settings = read_settings(os.environ)
@@ -57,14 +57,14 @@ class Function:
         """Answer an event.
 
         Args:
-            event: Of any of the shapes of `read_event`.
-            context: Lambda's; without one there is no deadline.
+            event: An event in any shape that `read_event` supports.
+            context: Lambda's context object; without it there is no deadline.
 
         Returns:
             JSON values, finite, of at most 6 MB.
 
         Raises:
-            PairliftError: It cannot be done, in one line.
+            PairliftError: The request failed; the message is one line.
         """
         entry = LogEntry(str(getattr(context, "aws_request_id", None) or ""), self._init_seconds)
         self._init_seconds = None
@@ -107,7 +107,7 @@ class Function:
         return answer.dump()
 
     def _serve(self, request: HttpRequest, entry: LogEntry) -> dict[str, Any]:
-        """Return the response to a request, whatever comes."""
+        """Return the response to a request; an error becomes a response too."""
         try:
             with entry.stage("parse"):
                 asked = read_body(request)

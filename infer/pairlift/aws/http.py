@@ -1,4 +1,4 @@
-"""HTTP: requests through a Function URL or an HTTP API, and what they are answered."""
+"""HTTP: requests through a Function URL or an HTTP API, and the responses to them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read_http(event: Mapping[str, Any]) -> HttpRequest:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a request is not carried out, and the status that says so."""
+    """Why a request is refused, and the HTTP status of the response."""
 
     status: int
     reason: str
@@ -63,7 +63,7 @@ class Refusal:
 
 
 def read_body(request: HttpRequest) -> PairsRequest | Refusal:
-    """Return the pairs that a request asks for, or why it is refused."""
+    """Return the pairs that a request asks for, or the reason why it is refused."""
     if request.method != "POST":
         return Refusal(status=405, reason=f"found {quote(request.method)}, expected POST")
     try:
@@ -73,8 +73,8 @@ def read_body(request: HttpRequest) -> PairsRequest | Refusal:
         if "input" in value or "output" in value:
             return Refusal(
                 status=403,
-                reason="jobs are not run over HTTP: who may call this URL may not for that alone write to buckets; "
-                "invoke the function, or send the job to its queue",
+                reason="jobs are not run over HTTP, because permission to call this URL is not permission to write to "
+                "buckets; invoke the function, or send the job to its queue",
             )
         return read_request(value, "body")
     except UsageError as error:
@@ -97,4 +97,4 @@ def _decode(request: HttpRequest) -> str:
     try:
         return base64.b64decode(request.body, validate=True).decode()
     except (binascii.Error, ValueError):
-        raise UsageError("body: found what is not base64 of UTF-8, expected JSON") from None
+        raise UsageError("body: not UTF-8 text in base64; expected JSON") from None

@@ -1,4 +1,4 @@
-"""Jobs: an object to score and the object its scores go to, as a request or a message asks for them."""
+"""Jobs: an object to score and the object for its scores, as given in a request or a message."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ BOUND = re.compile(r"\d{1,12}|\d{1,3}(\.\d{1,6})?%", re.ASCII)
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectJob:
-    """`{"input": "s3://…", "output": "s3://…"}` and options as those of `pairlift score`; None is what is not said.
+    """`{"input": "s3://…", "output": "s3://…"}` and options of `pairlift score`; an option that is not given is None.
 
-    With `chunk`, a line of `pairlift plan`, that chunk alone is done, and the output is not put together.
+    With `chunk`, a line of `pairlift plan`, only that chunk is scored, and the output is not assembled.
     """
 
     kind: ClassVar[str] = "job"
@@ -59,13 +59,13 @@ def read_job(value: Mapping[str, Any], where: str) -> ObjectJob:
     """Read a job.
 
     Raises:
-        UsageError: An end that is no object of S3, an unknown key, or a value that a key cannot have.
+        UsageError: The input or output is not an S3 object, a key is unknown, or a value is invalid.
     """
     check_keys(value, KEYS, where)
     for name in ("input", "output"):
         check_url(member(value, name, str, where), f"{where}.{name}")
     if value["input"] == value["output"]:
-        raise UsageError(f"{where}.output: is the input, and would be written to; choose another name")
+        raise UsageError(f"{where}.output: same as the input, which would be overwritten; choose another name")
     quoting = member(value, "quoting", str, where) if "quoting" in value else None
     if quoting is not None and quoting not in QUOTINGS:
         raise UsageError(f"{where}.quoting: found {quote(quoting)}, expected {' or '.join(QUOTINGS)}")
@@ -83,7 +83,7 @@ def read_job(value: Mapping[str, Any], where: str) -> ObjectJob:
 def _read_chunk(value: Mapping[str, Any], where: str) -> Descriptor:
     try:
         chunk = load(Descriptor, orjson.dumps(value["chunk"]), where)
-    except (RecordError, TypeError) as error:  # TypeError: what JSON of 64 bits and UTF-8 cannot hold
+    except (RecordError, TypeError) as error:  # TypeError: an integer beyond 64 bits, or text that is not UTF-8
         raise UsageError(f"{' '.join(str(error).split())[:300]}; expected a line of: pairlift plan INPUT") from None
     if len(chunk.spans) != 1:
         raise UsageError(f"{where}: has {len(chunk.spans)} spans, expected a line of: pairlift plan {value['input']}")
@@ -93,22 +93,22 @@ def _read_chunk(value: Mapping[str, Any], where: str) -> Descriptor:
     )  # fmt: skip
     if span.input != value["input"] or not span.stamp.etag or min(numbers) < 0:
         raise UsageError(
-            f"{where}: is of {quote(span.input)} with {span.rows} rows from {place.row}, expected a line of: "
-            f"pairlift plan {value['input']}"
+            f"{where}: found a chunk of {quote(span.input)} with {span.rows} rows from {place.row}, expected a line "
+            f"of: pairlift plan {value['input']}"
         )
     return chunk
 
 
 def check_url(url: str, where: str) -> str:
-    """Return the name of an object of S3; nothing else may be read or written for whoever sends events.
+    """Return the URL if it names an S3 object: an event may not make the function read or write anything else.
 
     Raises:
-        UsageError: It is not one.
+        UsageError: It does not name an S3 object.
     """
     try:
         key = url.partition("://")[2].partition("/")[2].encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{where}: found {quote(url)}, which UTF-8 cannot hold") from None
+        raise UsageError(f"{where}: found {quote(url)}, which cannot be encoded in UTF-8") from None
     if not URL.fullmatch(url) or len(key) > MOST_KEY_BYTES:
         raise UsageError(
             f"{where}: found {quote(url)}, expected s3://bucket/key with a key of at most {MOST_KEY_BYTES} bytes"
@@ -125,10 +125,10 @@ def _read_bound(value: object, where: str) -> str:
 
 
 def run_job(scorer: Scorer, job: ObjectJob, settings: Settings, deadline: Deadline) -> Outcome:
-    """Run a job until it is finished or time is short; what it does not say is as the settings have it.
+    """Run a job until it is finished or time is short; options that it does not give come from the settings.
 
     Raises:
-        Unfinished: Time is short.
+        Unfinished: Time was short before the job was finished.
         PairliftError: As `score_file`.
     """
     if job.chunk is not None:
@@ -154,7 +154,7 @@ def _options_of(job: ObjectJob, settings: Settings) -> JobOptions:
 
 
 def _run_chunk(scorer: Scorer, job: ObjectJob, chunk: Descriptor, settings: Settings) -> Outcome:
-    """Do one chunk; it is finished when the whole output is."""
+    """Score one chunk; the outcome counts as finished only if the whole output is."""
     from pairlift.jobs.terms import measure_run
     from pairlift.jobs.worker import run_descriptor
     from pairlift.outputs.outcome import Outcome
@@ -166,7 +166,7 @@ def _run_chunk(scorer: Scorer, job: ObjectJob, chunk: Descriptor, settings: Sett
 
 
 def describe_job(job: ObjectJob, outcome: Outcome) -> dict[str, Any]:
-    """Return what a job did, as an answer."""
+    """Return the answer to a job: how many rows were scored and rejected."""
     return {
         "input": job.input,
         "output": job.output,

@@ -1,4 +1,4 @@
-"""The log: one line of JSON for each invocation, and a traceback for each bug. Texts of pairs are never in it."""
+"""The log: one line of JSON for each invocation, and a traceback for each bug. It never contains the texts of pairs."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import orjson
 from pairlift.errors import PairliftError
 from pairlift.machine import read_peak_memory
 
-MOST_SHOWN = 20  # failures and ignored objects of an invocation that are listed
+MOST_SHOWN = 20  # failures, ignored objects and continued jobs that are listed for an invocation
 MOST_CHARACTERS = 500
 logger = logging.getLogger(__name__)
 
 
 class LogEntry:
-    """What is said of an invocation.
+    """The log entry of an invocation.
 
     Attributes:
-        kind: What asked for it.
-        rows: Pairs or rows that were done.
-        rejected: Those of them that could not be scored.
-        request_id: Lambda's name of the invocation.
+        kind: The kind of request, such as `pairs` or `sqs`; `unknown` until the event is read.
+        rows: How many pairs or rows were done.
+        rejected: How many of them could not be scored.
+        request_id: Lambda's id of the invocation.
     """
 
     def __init__(self, request_id: str, init_seconds: float | None) -> None:
-        """Begin; `init_seconds` is how long the container took to get ready, and None when it was so before."""
+        """Begin; `init_seconds` is how long the container took to start; None if this is not its first invocation."""
         self.kind = "unknown"
         self.rows = self.rejected = 0
         self.request_id = printable(request_id)
@@ -42,7 +42,7 @@ class LogEntry:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure what is done in the block."""
+        """Measure the time that the block takes."""
         started = time.monotonic()
         try:
             yield
@@ -50,7 +50,7 @@ class LogEntry:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - started
 
     def fail(self, error: Exception, where: str = "") -> None:
-        """Note a failure; a bug with its traceback."""
+        """Record a failure; log the traceback if it is a bug."""
         if isinstance(error, PairliftError):
             reason = f"{type(error).__name__}: {error}"
         else:
@@ -59,11 +59,11 @@ class LogEntry:
         self._failures.append(printable(f"{where}: {reason}" if where else reason))
 
     def ignore(self, what: str) -> None:
-        """Note something that nothing is done about."""
+        """Record an object or event that is ignored."""
         self._ignored.append(printable(what))
 
     def send_on(self, what: str) -> None:
-        """Note something that another invocation will go on with."""
+        """Record a job that another invocation will continue."""
         self._continued.append(printable(what))
 
     def write(self) -> None:
@@ -86,10 +86,10 @@ class LogEntry:
 
 
 def printable(text: str) -> str:
-    """Return text as one line that every encoding can hold."""
+    """Return text as one line, shortened, with lone surrogates escaped."""
     return " ".join(text.split()).encode(errors="backslashreplace").decode()[:MOST_CHARACTERS]
 
 
 def flatten(error: PairliftError) -> None:
-    """Have an error say its message in one line that can be sent."""
+    """Rewrite an error's message as one line, with lone surrogates escaped."""
     error.args = (" ".join(str(error).split()).encode(errors="backslashreplace").decode(),)

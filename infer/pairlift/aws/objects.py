@@ -17,16 +17,16 @@ from pairlift.storage.url import S3Url
 _COMPRESSED = "|".join(map(re.escape, SUFFIXES))
 _TEXT = "|".join(map(re.escape, (*DELIMITERS, ".jsonl")))
 _ENDING = re.compile(rf"(({_TEXT})({_COMPRESSED})?|{re.escape(PARQUET)})\Z", re.IGNORECASE | re.ASCII)
-MARK = ".scores"  # before the extensions of an output that stands beside its input
+MARK = ".scores"  # goes before the extensions in the name of an output beside its input
 
 
 def explain_ignored(found: StoredObject, settings: Settings) -> str | None:
-    """Return why an object is not scored by its name, or None when it is.
+    """Return why an object's name excludes it from scoring, or None if it does not.
 
-    Outputs of ours are not: each would make another event, and another output, for ever.
+    The function's own outputs are excluded: each would trigger another event and another output, for ever.
 
     Raises:
-        UsageError: Outputs would stand in the place of inputs.
+        UsageError: The output would overwrite the input.
     """
     name = found.key.rpartition("/")[2]
     if not name:
@@ -34,8 +34,8 @@ def explain_ignored(found: StoredObject, settings: Settings) -> str | None:
     if settings.output is not None and found.url.startswith(settings.output):
         if settings.output == f"s3://{found.bucket}/":
             raise UsageError(
-                f"PAIRLIFT_OUTPUT: {settings.output} is the whole bucket that {quote(found.url)} came to, and its output would "
-                "stand in its place; expected another bucket, or a prefix"
+                f"PAIRLIFT_OUTPUT: {settings.output} is the whole bucket that {quote(found.url)} was created in, so "
+                "its output would overwrite it; expected another bucket, or a prefix"
             )
         return "under PAIRLIFT_OUTPUT"
     if is_made(found.key):
@@ -47,11 +47,11 @@ def explain_ignored(found: StoredObject, settings: Settings) -> str | None:
 
 
 def explain_marked(found: StoredObject) -> str | None:
-    """Return why an object that is there is not scored, or None when it is: a job's own may have any name.
+    """Return why an object's mark excludes it from scoring, or None: a job's own objects may have any name.
 
     Raises:
-        UsageError: No name of an object.
-        StorageError: It is not known what it is.
+        UsageError: The URL does not name an object.
+        StorageError: The object cannot be looked up.
     """
     from pairlift.storage.bucket import BucketStore
 
@@ -64,12 +64,12 @@ def make_job(found: StoredObject, settings: Settings) -> ObjectJob:
     """Return the job of an input.
 
     Raises:
-        UsageError: No name of an object, or an extension that is not one of ours.
+        UsageError: The URL does not name an object, or has no extension of a supported format.
     """
     check_url(found.url, "the object")
     format_of(found.url)
     ending = _ENDING.search(found.url)
-    if ending is None:  # as in a.csv/., which is a path to a.csv and another object's key
+    if ending is None:  # such as a.csv/.: as a path it is a.csv, as a key another object
         raise UsageError(f"the object: found {quote(found.url)}, expected a name with the extension of a format")
     beside = f"{found.url[: ending.start()]}{MARK}{ending.group()}"
     output = beside if settings.output is None else settings.output + found.key

@@ -1,4 +1,4 @@
-"""Pairs in a request, and their answer: one result for each, in order, whatever is wrong with the others."""
+"""Pairs in a request, and the answer: one result for each pair, in order; a bad pair does not affect the others."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class PairsAnswer:
     """The answer to a request for pairs.
 
     Attributes:
-        labels: In the order of the model's outputs.
+        labels: The labels in the order of the model's outputs.
         results: For each pair `{"prediction", "probabilities": {label: p}}` or `{"error": {"reason", "detail"}}`.
         bundle: The bundle's digest.
-        variant: The variant.
+        variant: The variant that scored the pairs.
     """
 
     labels: tuple[str, ...]
@@ -42,19 +42,19 @@ class PairsAnswer:
         return sum("error" in result for result in self.results)
 
     def dump(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the answer as JSON values."""
         return {"labels": list(self.labels), "results": self.results, "bundle": self.bundle, "variant": self.variant}
 
 
 def read_request(value: Mapping[str, Any], where: str) -> PairsRequest:
-    """Read `{"pairs": […]}`; what is wrong with one pair is in the answer.
+    """Read `{"pairs": […]}`; an error in a single pair is reported in the answer.
 
     Raises:
-        UsageError: There is no list of pairs, or another key.
+        UsageError: `pairs` is missing or not a list, or there is another key.
     """
     check_keys(value, ("pairs",), where)
     pairs = value.get("pairs")
-    if not isinstance(pairs, list):  # not quoted: it may be somebody's text
+    if not isinstance(pairs, list):  # not quoted, because it may be a user's text
         raise UsageError(f"{where}.pairs: found {type(pairs).__name__}, expected a list of pairs")
     return PairsRequest(pairs=pairs)
 

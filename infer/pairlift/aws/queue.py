@@ -1,4 +1,4 @@
-"""The queue: where an unfinished job goes, for another invocation to go on with it."""
+"""The queue: an unfinished job is sent to it, and another invocation continues the job."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ ARN = re.compile(
 )
 FIFO = ".fifo"
 GROUP = "pairlift"
-# Together at most 4 seconds and a pause, for it is sent when time is short (deadline.py).
+# All tries together take at most 4 seconds and a pause, because messages are sent when time is short (deadline.py).
 CONNECT_SECONDS = READ_SECONDS = 1
 TRIES = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """A queue, by its URL or else by its ARN.
+    """A queue, identified by its URL, or else by its ARN.
 
     Attributes:
-        url: https://…
-        arn: As an event has it.
-        group: The message group, for a FIFO queue; None for ours.
+        url: The queue's URL, https://…
+        arn: The queue's ARN, as an event gives it.
+        group: The message group in a FIFO queue; None for the group `pairlift`.
     """
 
     url: str | None = None
@@ -38,12 +38,12 @@ class Queue:
         """Send a message.
 
         Args:
-            body: The text.
-            name: What tells the message from others that FIFO queues would take for the same; sent twice, it comes once.
+            body: The text of the message.
+            name: Identifies the message to a FIFO queue, which delivers messages of the same name once.
 
         Raises:
-            StorageError: It was not sent.
-            UsageError: It is not known which queue, or the extra is not installed.
+            StorageError: The message could not be sent.
+            UsageError: There is no URL and no valid ARN, or the extra is not installed.
         """
         where = ARN.fullmatch(self.arn or "")
         if not self.url and not where:
@@ -62,16 +62,16 @@ class Queue:
             client.send_message(QueueUrl=url, MessageBody=body, **options)
         except (BotoCoreError, ClientError, ValueError) as error:
             raise StorageError(
-                f"{self.url or self.arn}: the message to go on could not be sent ({first_line(error)}); give this role "
-                "sqs:SendMessage and sqs:GetQueueUrl there"
+                f"{self.url or self.arn}: the message that continues the job could not be sent ({first_line(error)}); "
+                "give this role sqs:SendMessage and sqs:GetQueueUrl on the queue"
             ) from error
 
 
 def _find_url(client: Any, where: re.Match[str] | None) -> str:
     assert where is not None, "an ARN or a URL"
     found = client.get_queue_url(QueueName=where["name"], QueueOwnerAWSAccountId=where["account"])
-    if "QueueUrl" not in found:  # JSON that breaks off is nothing to botocore
-        raise ValueError("the answer that names the queue broke off")
+    if "QueueUrl" not in found:  # botocore reads truncated JSON as an empty answer
+        raise ValueError("the answer with the queue's URL is truncated")
     return str(found["QueueUrl"])
 
 

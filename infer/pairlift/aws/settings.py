@@ -12,23 +12,24 @@ from pairlift.errors import UsageError
 from pairlift.inputs.rejects import parse_most_rejects
 from pairlift.model.session import count_threads
 
-CPU_MEGABYTES = 1769  # of memory for which Lambda gives one vCPU, by its documentation
+CPU_MEGABYTES = 1769  # memory for which Lambda gives one vCPU, according to its documentation
 PREFIX = re.compile(r"s3://[^/]+/(.*/)?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the environment says.
+    """The settings, with the environment variable of each.
 
     Attributes:
         bundle: A directory, or `s3://…` (PAIRLIFT_BUNDLE; by default `bundle` beside the code).
         variant: `fp32` or `int8` (PAIRLIFT_VARIANT).
-        threads: Batches computed at once.
-        output: Where outputs of events go, `s3://bucket/` or `s3://bucket/prefix/`; None for beside the input
-            (PAIRLIFT_OUTPUT).
-        fields: As the option `--fields`, for jobs that do not say (PAIRLIFT_FIELDS).
-        max_rejects: As the option `--max-rejects`, likewise (PAIRLIFT_MAX_REJECTS).
-        queue: The URL of the queue that unfinished jobs go to; None for the one an event came from (PAIRLIFT_QUEUE_URL).
+        threads: How many batches are computed at once.
+        output: Where outputs of events are written, `s3://bucket/` or `s3://bucket/prefix/`; None writes each beside
+            its input (PAIRLIFT_OUTPUT).
+        fields: The option `--fields`, for jobs that do not give it (PAIRLIFT_FIELDS).
+        max_rejects: The option `--max-rejects`, for jobs that do not give it (PAIRLIFT_MAX_REJECTS).
+        queue: The URL of the queue that unfinished jobs are sent to; None for the queue that an event came from
+            (PAIRLIFT_QUEUE_URL).
     """
 
     bundle: str
@@ -41,10 +42,10 @@ class Settings:
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Return the settings; a variable that is empty is not set.
+    """Return the settings; an empty variable counts as not set.
 
     Raises:
-        UsageError: A variable has a value that it cannot have.
+        UsageError: A variable has an invalid value.
     """
     given = {name: value for name, value in environment.items() if value}
     variant = given.get("PAIRLIFT_VARIANT", FP32)
@@ -79,7 +80,7 @@ def _find_bundle(given: Mapping[str, str]) -> str:
 
 
 def _count_threads(memory: str | None) -> int:
-    """Return a thread for each whole vCPU, to the nearest, that the memory size comes with."""
+    """Return one thread for each vCPU that comes with the memory size, rounded to the nearest whole number."""
     if memory is None:
         return count_threads()
     if not re.fullmatch(r"[1-9]\d{0,8}", memory, re.ASCII):

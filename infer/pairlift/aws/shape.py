@@ -1,4 +1,4 @@
-"""Shapes: what stands in an event is held to its type, and named when it is something else."""
+"""Shapes: checks the types of the values in an event, and names what was found instead."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _shown.maxstring = _shown.maxother = 100
 
 
 def quote(value: object) -> str:
-    """Return what was found, in at most 200 characters of one line."""
+    """Return a value as text for a message: one line of at most 200 characters."""
     return "null" if value is None else _shown.repr(value)[:QUOTED]
 
 
@@ -36,7 +36,7 @@ def member(value: Mapping[str, Any], name: str, kind: type[T], where: str) -> T:
     """Return a member of an object.
 
     Raises:
-        UsageError: It is not there, or of another type.
+        UsageError: The member is missing, or has another type.
     """
     if name not in value:
         raise UsageError(f"{where}: found {name_keys(value)}, expected {name!r} with {NAMES[kind]}")
@@ -45,10 +45,10 @@ def member(value: Mapping[str, Any], name: str, kind: type[T], where: str) -> T:
 
 
 def expect(value: object, kind: type[T], where: str) -> T:
-    """Return a value that has a type.
+    """Return a value if it has the expected type.
 
     Raises:
-        UsageError: It has another.
+        UsageError: It has another type.
     """
     if type(value) is not kind:
         raise UsageError(f"{where}: found {quote(value)}, expected {NAMES[kind]}")
@@ -56,17 +56,17 @@ def expect(value: object, kind: type[T], where: str) -> T:
 
 
 def check_keys(value: Mapping[str, Any], known: Collection[str], where: str) -> None:
-    """Raise a `UsageError` when an object has a key that is not known."""
+    """Raise a `UsageError` if an object has an unknown key."""
     unknown = [name for name in value if name not in known]
     if unknown:
         raise UsageError(f"{where}: unknown key {quote(unknown[0])}; expected {', '.join(known)}")
 
 
 def read_json(text: str, where: str) -> Any:
-    """Read JSON; a lone surrogate in it is kept, for what holds it to be refused alone.
+    """Read JSON; a lone surrogate is kept, so that only the value that contains it is refused.
 
     Raises:
-        UsageError: It is not JSON, or holds NaN or infinity.
+        UsageError: It is not valid JSON, or contains NaN or infinity.
     """
     try:
         return orjson.loads(text)
@@ -80,4 +80,4 @@ def read_json(text: str, where: str) -> Any:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not allowed")

@@ -1,4 +1,4 @@
-"""Work: jobs done one after the other, for as long as there is time; what is not finished then goes to the queue."""
+"""Work: does jobs one after another while there is time, and sends unfinished ones to the queue."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pairlift.errors import Unfinished, UsageError
 from pairlift.model.scorer import Scorer
 from pairlift.outputs.outcome import Outcome
 
-ADVICE = "put an SQS queue in front of the function, or send the same event again: what is done is kept"
+ADVICE = "put an SQS queue in front of the function, or send the same event again to continue"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """The queue that an event's jobs are sent on to, and what tells their messages from those of other events."""
+    """The queue that an event's unfinished jobs are sent to, and a name that identifies the event's messages."""
 
     queue: Queue
     name: str
@@ -37,11 +37,11 @@ class Work:
         self._entry = entry
 
     def do_job(self, job: ObjectJob) -> dict[str, Any]:
-        """Do the job that the caller waits for.
+        """Do a job that the caller waits for.
 
         Raises:
-            PairliftError: As `score_file`; `Unfinished` with the advice what to do, for nobody would tell the caller when it
-                is finished.
+            PairliftError: As `score_file`; `Unfinished` with advice. (The job is not sent to a queue, because the
+                caller would not learn when it is finished.)
         """
         try:
             return describe_job(job, self._run(job))
@@ -49,17 +49,17 @@ class Work:
             raise _advise(job, error.rows) from error
 
     def do_event(self, event: ObjectEvent) -> dict[str, Any]:
-        """Do the jobs of an event that came without a queue.
+        """Do the jobs of an event that did not come through a queue.
 
         Raises:
-            PairliftError: One of them failed; the others were done all the same.
+            PairliftError: A job failed; the others were still done.
         """
         queue = Queue(url=self._settings.queue) if self._settings.queue else None
         sender = Sender(queue=queue, name=self._entry.request_id) if queue else None
         return {"jobs": self._do_event(event, sender)}
 
     def do_batch(self, batch: Batch) -> dict[str, Any]:
-        """Do the jobs of messages, and return those that failed; the others are deleted by that."""
+        """Do the jobs of messages, and return the messages that failed; Lambda deletes the others from the queue."""
         failed = []
         for message in batch.messages:
             try:
@@ -80,7 +80,7 @@ class Work:
             self._do_event(asked, sender)
 
     def _do_event(self, event: ObjectEvent, sender: Sender | None) -> list[dict[str, Any]]:
-        """Do the jobs of an event's objects, all of them whatever becomes of each; then raise the first error."""
+        """Do the jobs of all of an event's objects, even if some fail; then raise the first error."""
         for what in event.others:
             self._entry.ignore(what)
         done: list[dict[str, Any]] = []
@@ -100,7 +100,7 @@ class Work:
         return done
 
     def _find_job(self, found: StoredObject) -> ObjectJob | None:
-        """Return the job of an object, or None when it is no input."""
+        """Return the job of an object, or None if the object is not an input."""
         reason = explain_ignored(found, self._settings) or explain_marked(found)
         if reason:
             self._entry.ignore(f"{found.url}: {reason}")
@@ -108,7 +108,7 @@ class Work:
         return make_job(found, self._settings)
 
     def _do_or_send(self, job: ObjectJob, sender: Sender | None, number: int) -> dict[str, Any]:
-        """Return what became of a job; it is sent on only where that brings it further."""
+        """Do a job and return its answer; send it to the queue if another invocation has to continue it."""
         rows = 0
         if self._deadline.may_begin():
             try:
@@ -125,8 +125,8 @@ class Work:
         """Do a job.
 
         Raises:
-            Unfinished: Another invocation can bring it further.
-            UsageError: None could: this one had all the time there is, and no chunk was left to do.
+            Unfinished: Another invocation can continue the job.
+            UsageError: None can: this invocation had the whole time for the job, and no chunk was left to do.
             PairliftError: As `score_file`.
         """
         first = self._deadline.first
@@ -138,8 +138,8 @@ class Work:
             if not first or error.progressed:
                 raise
             raise UsageError(
-                f"{job.input}: all {error.rows} rows are done, and the time that this function has is too short to join them "
-                "into the output; raise its timeout"
+                f"{job.input}: all {error.rows} rows are done, but the function's timeout is too short to assemble the "
+                "output; raise its timeout"
             ) from error
         finally:
             self._entry.rows, self._entry.rejected = self._deadline.rows, self._deadline.rejected
@@ -147,7 +147,7 @@ class Work:
 
 def _advise(job: ObjectJob, rows: int) -> Unfinished:
     return Unfinished(
-        f"{job.input}: {rows} rows are done, and the time that this function has is up; {ADVICE}",
+        f"{job.input}: {rows} rows are done, and the function's time is up; {ADVICE}",
         rows=rows,
         progressed=True,
     )

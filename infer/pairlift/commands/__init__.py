@@ -1,1 +1,1 @@
-"""The commands of the runner, one a file; `options` is what the commands of all stages share."""
+"""The commands of the runner, one per file; `options` holds the options that the commands of all stages share."""

@@ -1,4 +1,4 @@
-"""The command `lambda`, and what it does: `build`."""
+"""The command group `lambda`, with its command `build`."""
 
 from __future__ import annotations
 

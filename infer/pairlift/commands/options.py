@@ -1,4 +1,4 @@
-"""The options that several commands have, spelt out once."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def force(what: str) -> Callable[[Command], Command]:
     """Return the option `--force`.
 
     Args:
-        what: What it replaces.
+        what: What the option replaces.
     """
     return click.option("--force", is_flag=True, help=f"Replace {what}.")
 
@@ -64,6 +64,6 @@ def quiet(what: str) -> Callable[[Command], Command]:
     """Return the option `--quiet`.
 
     Args:
-        what: What it leaves out.
+        what: What the option leaves out.
     """
     return click.option("--quiet", is_flag=True, help=f"Print no {what}.")

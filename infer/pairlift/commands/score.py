@@ -98,8 +98,8 @@ def score(
     s3://bucket/key, BUNDLE too. INPUT with a slash at its end is all files of a directory or prefix, and one with * or ? (in quotes)
     those that match: one job, in order of name. OUTPUT with a slash at its end is a directory or prefix of parts.
 
-    A job that was stopped or killed goes on when the same command is run again. Any number of processes may share a job (--task).
-    Ray is found by RAY_ADDRESS; without it, one is started here.
+    A job that was stopped or killed continues when the same command is run again. Any number of processes may share a
+    job (--task). Ray is found by RAY_ADDRESS; without it, one is started here.
 
     Example: pairlift score out/bundle pairs.csv scores.csv
     """
@@ -152,7 +152,7 @@ def _use_ray(
 
 
 def _use_processes(task: str | None, workers: int | None) -> Engine:
-    """Return the engine that works in this process: on the whole job, or on its share of one."""
+    """Return the engine that works in this process, on the whole job or on its share."""
     import os
 
     from pairlift.errors import UsageError

@@ -9,14 +9,14 @@ import click
 
 
 class Sections(click.Group):
-    """Commands under headings; a summary is wrapped where it is long, and never cut."""
+    """A group that lists its commands under headings; long summaries are wrapped, never truncated."""
 
     def __init__(self, *, sections: Mapping[str, Sequence[click.Command]], **options: Any) -> None:
         """Make a group.
 
         Args:
             sections: The commands under each heading, in the order they are listed.
-            options: Of `click.Group`.
+            options: The options of `click.Group`.
         """
         super().__init__(commands=[command for each in sections.values() for command in each], **options)
         self._sections = sections

@@ -1,1 +1,1 @@
-"""Deployment: the runner and a bundle made into what AWS Lambda runs."""
+"""Deployment: packages the runner and a bundle for AWS Lambda."""

@@ -1,4 +1,4 @@
-"""The archive: a tree as a zip whose bytes depend on nothing but the tree, held to Lambda's limits."""
+"""The archive: a zip whose bytes depend only on the tree that it contains, checked against Lambda's limits."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pairlift.errors import UsageError
 
-MOST_UNZIPPED = 250 * 2**20  # of a function with its layers
-MOST_ZIPPED = 50 * 2**20  # of an upload that does not go by S3
+MOST_UNZIPPED = 250 * 2**20  # Lambda's limit for a function with its layers
+MOST_ZIPPED = 50 * 2**20  # Lambda's limit for an upload that does not go through S3
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)
 PLAIN_FILE = 0o100644 << 16
 UNIX = 3
@@ -18,13 +18,13 @@ COMPRESSION = 6  # 9 takes 2.4 times as long and makes a zip 0.6 % smaller
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """An archive's bytes, out of it and in it."""
+    """The size of an archive in bytes, unzipped and zipped."""
 
     unzipped: int
     zipped: int
 
     def __str__(self) -> str:
-        """Say both, with the limits."""
+        """Return both sizes, with the limits."""
         return (
             f"{_megabytes(self.unzipped)} unzipped (at most {_megabytes(MOST_UNZIPPED)}), "
             f"{_megabytes(self.zipped)} zipped (at most {_megabytes(MOST_ZIPPED)})"
@@ -37,11 +37,11 @@ def write_zip(root: Path, path: Path, name: str, advice: str) -> Sizes:
     Args:
         root: The tree.
         path: The file to write.
-        name: What it will be called, for messages.
-        advice: What to do when it is too large.
+        name: The archive's final name, for messages.
+        advice: What the user can do if the archive is too large.
 
     Raises:
-        UsageError: It is larger than Lambda takes.
+        UsageError: The archive exceeds one of Lambda's limits.
     """
     files = sorted((p for p in root.rglob("*") if p.is_file()), key=lambda p: p.relative_to(root).as_posix())
     unzipped = sum(file.stat().st_size for file in files)

@@ -1,4 +1,4 @@
-"""The build: all that was asked for is made from one tree."""
+"""The build: makes the zip, the container's context and the template from one tree."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pairlift.storage.staging import check_destination, check_new_file, staged_d
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """What a build writes; at least one of the first two.
+    """What a build writes; `archive` or `image` must be given.
 
     Attributes:
         archive: The zip.
-        image: The folder of a container's context.
-        template: The SAM template, for the zip if there is one and else for the image.
-        force: Whether what an earlier build wrote is replaced.
+        image: The folder for a container's context.
+        template: The SAM template, for the zip if there is one, otherwise for the image.
+        force: Whether to replace the output of an earlier build.
     """
 
     archive: Path | None
@@ -30,11 +30,11 @@ class Outputs:
     force: bool
 
     def check(self) -> None:
-        """Refuse what cannot be written, before any work is done.
+        """Check, before any work is done, that every output can be written.
 
         Raises:
-            DestinationError: Something exists.
-            UsageError: Nothing was asked for, or it cannot be made there.
+            DestinationError: An output exists.
+            UsageError: No output was given, or one cannot be created at its place.
         """
         if not self.archive and not self.image:
             raise UsageError("nothing to build: name OUT.zip, or --image DIR for a container")
@@ -49,7 +49,7 @@ def build_function(package: Package, outputs: Outputs) -> Sizes | None:
     """Build a function and return the sizes of the zip, if there is one.
 
     Raises:
-        UsageError: The zip is larger than Lambda takes, or as `made_tree`.
+        UsageError: The zip exceeds one of Lambda's limits, or as `made_tree`.
         BundleError, StorageError, DestinationError: As `made_tree` and `Outputs.check`.
     """
     sizes = None

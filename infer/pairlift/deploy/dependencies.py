@@ -1,4 +1,4 @@
-"""The runner's dependencies: fetched as wheels of the versions that are installed here, and slimmed."""
+"""The runner's dependencies: fetched as wheels of the versions installed here, without unused parts."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ from pathlib import Path
 from pairlift.deploy.target import Target
 from pairlift.errors import StorageError, UsageError
 
-# What the handler's path imports. Left out, for nothing there imports them: huggingface-hub, which tokenizers asks for;
-# protobuf, flatbuffers and packaging, which onnxruntime asks for; tqdm, which draws on terminals only.
+# The packages that the handler imports. Left out, because the handler never imports them: huggingface-hub (required by
+# tokenizers); protobuf, flatbuffers and packaging (required by onnxruntime); tqdm, which is only used on terminals.
 PACKAGES = ("numpy", "onnxruntime", "tokenizers", "orjson", "click")
 
-# Of these nothing is imported by the runner (a test imports all of it where they are not).
+# The runner imports nothing from these (a test imports the whole runner without them).
 UNUSED = (
     "bin",
     "onnxruntime/backend", "onnxruntime/datasets", "onnxruntime/quantization", "onnxruntime/tools",
     "onnxruntime/transformers",
-    "onnxruntime/capi/libonnxruntime.so*",  # the library once more: the extension module holds all of it
+    "onnxruntime/capi/libonnxruntime.so*",  # a second copy of the library, which the extension module contains
     "numpy/_pyinstaller", "numpy/f2py", "numpy/fft", "numpy/ma", "numpy/polynomial", "numpy/random", "numpy/testing",
     "numpy/_core/include", "numpy/_core/lib", "numpy/_core/_*_tests.*.so", "numpy/_core/_simd.*.so",
     "tokenizers/tools",
     "**/tests", "**/__pycache__", "**/*.pyi", "**/*.pxd",
 )  # fmt: skip
-KEPT_METADATA = ("METADATA", "licenses")  # versions are read from the first; the second goes where the code goes
+KEPT_METADATA = ("METADATA", "licenses")  # versions are read from the first; the second must accompany the code
 
 
 def add_dependencies(target: Target, root: Path) -> None:
-    """Fetch the dependencies into a folder and take out what the runner does not use; pip works in the folder beside it.
+    """Fetch the dependencies into a folder, and remove what the runner does not use.
+
+    The temporary files of pip go into the parent of the folder.
 
     Raises:
-        UsageError: One is not installed here, or pip is not.
+        UsageError: A dependency or pip is not installed here.
         StorageError: pip cannot fetch a wheel for the target.
     """
     _fetch([f"{name}=={_installed(name)}" for name in PACKAGES], target, root)
@@ -52,7 +54,7 @@ def _installed(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         raise UsageError(
-            f"{name}: not installed here under that name, so there is no version to take; pip install {name}"
+            f"{name}: not installed here under that name, so its version is unknown; pip install {name}"
         ) from None
 
 
@@ -63,14 +65,14 @@ def _fetch(requirements: list[str], target: Target, root: Path) -> None:
         "--no-compile", "--only-binary=:all:", "--implementation=cp", f"--python-version={target.python}", *platforms,
         f"--target={root}", *requirements,
     ]  # fmt: skip
-    environment = {**os.environ, "TMPDIR": str(root.parent)}  # a pip that is killed leaves its folders to us
+    environment = {**os.environ, "TMPDIR": str(root.parent)}  # so that what a killed pip leaves is removed too
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode == 0:
         return
     if "No module named pip" in done.stderr:
-        raise UsageError(f"wheels are fetched by pip, which {sys.executable} lacks: {sys.executable} -m ensurepip")
+        raise UsageError(f"{sys.executable} has no pip to fetch wheels with; install it: {sys.executable} -m ensurepip")
     said = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
     raise StorageError(
         f"pip cannot fetch the wheels for Python {target.python} on {target.architecture}: "

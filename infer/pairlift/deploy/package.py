@@ -15,7 +15,7 @@ from pairlift.model.bundle import Bundle
 
 HERE = Path(__file__).parent
 TASK_FOLDER = "task"
-IMAGE_MARKER = f"{TASK_FOLDER}/pairlift/version.py"  # what shows that a folder is an image's context of ours
+IMAGE_MARKER = f"{TASK_FOLDER}/pairlift/version.py"  # shows that pairlift wrote a folder as an image's context
 DOCKER_PLATFORMS = {"x86_64": "amd64", "arm64": "arm64"}
 BUCKET_PREFIX = re.compile(r"s3://([a-z0-9][a-z0-9.-]+)/((?:[^\s\"'\\$]+/)?)")
 
@@ -34,7 +34,7 @@ FROM_IMAGE = """\
 
 
 class Blank(string.Template):
-    """A file with `@{NAME}` to fill in; `$` is CloudFormation's."""
+    """A template with placeholders `@{NAME}`, because CloudFormation uses `$`."""
 
     delimiter = "@"
 
@@ -44,10 +44,10 @@ class Package:
     """A function's package.
 
     Attributes:
-        target: What it runs on.
-        variant: The graph it scores with.
-        bundle: What goes inside; None when it is fetched at start.
-        bundle_bucket, bundle_prefix: Where it is fetched from; both empty when it is inside.
+        target: The processor and Python that the function runs on.
+        variant: The variant that it scores with.
+        bundle: The bundle inside the package; None if the function fetches it at start.
+        bundle_bucket, bundle_prefix: Where the function fetches the bundle from; both empty if it is inside.
     """
 
     target: Target
@@ -63,7 +63,7 @@ class Package:
 
     @property
     def advice(self) -> str:
-        """What to do when it is too large for a zip."""
+        """What the user can do if the package is too large for a zip."""
         others = []
         if self.bundle and self.variant != "int8" and self.bundle.has("int8"):
             others.append("--variant int8")
@@ -72,10 +72,10 @@ class Package:
         return ", or ".join(["build a container image: --image DIR without OUT.zip", *others])
 
     def fill(self, text: str, **more: str) -> str:
-        """Put what is particular to this package, and more by name, into a template of one of its files.
+        """Fill a template with the values of this package, and with more values by name.
 
         Raises:
-            KeyError: The template has a name that nothing gives.
+            KeyError: The template has a placeholder without a value.
         """
         values = {
             "ARCHITECTURE": self.target.architecture,
@@ -94,7 +94,7 @@ def make_package(bundle: str, variant: str, target: Target) -> Package:
     """Return the package of a bundle directory, or of an S3 prefix.
 
     Raises:
-        UsageError: An address on S3 that is not `s3://bucket/prefix/`, or the bundle has no such variant.
+        UsageError: An S3 URL is not of the form `s3://bucket/prefix/`, or the bundle has no such variant.
         BundleError, InputError: As `Bundle.open`.
     """
     if not bundle.startswith("s3://"):
@@ -102,7 +102,7 @@ def make_package(bundle: str, variant: str, target: Target) -> Package:
     found = BUCKET_PREFIX.fullmatch(bundle)
     if found is None:
         raise UsageError(
-            f"{bundle}: expected s3://bucket/prefix/, the prefix under which the bundle's files stand, with its last slash"
+            f"{bundle}: expected s3://bucket/prefix/, the prefix of the bundle's files with a slash at its end"
         )
     return Package(target=target, variant=variant, bundle=None, bundle_bucket=found[1], bundle_prefix=found[2])
 
@@ -118,9 +118,9 @@ def write_template(package: Package, code: str, is_image: bool, file: Path) -> N
     """Write a SAM template.
 
     Args:
-        package: What it deploys.
-        code: The zip, or the container's context, as seen from where the template will stand.
-        is_image: Whether it is the context.
+        package: The package to deploy.
+        code: The path of the zip or of the container's context, relative to the template's folder.
+        is_image: Whether `code` is a container's context.
         file: The file to write.
     """
     properties = package.fill(FROM_IMAGE if is_image else FROM_ZIP, CODE=code)

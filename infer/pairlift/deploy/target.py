@@ -1,4 +1,4 @@
-"""The target: the processor and the Python that a function runs on, and what wheels load there."""
+"""The target: the processor and the Python that a function runs on, and which wheels load there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import sys
 from pairlift.errors import UsageError
 
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
-# What pairlift runs on, which is what an official Python image is taken for.
+# The versions that pairlift supports; an image is based on the official Python image of one of them.
 PYTHONS = ("3.11", "3.12", "3.13")
-# Lambda's own runtimes with a C library new enough: python3.11 is Amazon Linux 2, which has glibc 2.26, and onnxruntime's
-# and numpy's wheels need 2.28 and 2.27; python3.12 and later are Amazon Linux 2023, which has 2.34.
+# Lambda's own runtimes whose C library is new enough. python3.11 is Amazon Linux 2 with glibc 2.26, but the wheels of
+# onnxruntime and numpy need 2.28 and 2.27. python3.12 and later are Amazon Linux 2023 with glibc 2.34.
 RUNTIMES = ("3.12", "3.13")
 GLIBC_MINOR = 34
 OLDEST_GLIBC_MINOR = 17
@@ -25,7 +25,7 @@ class Target:
     Attributes:
         architecture: As Lambda spells it: `x86_64` or `arm64`.
         python: Major and minor version: `3.12`.
-        interpreter: A Python of that version, here; it compiles the byte-code.
+        interpreter: A Python of that version on this machine; it compiles the byte-code.
     """
 
     architecture: str
@@ -41,15 +41,15 @@ class Target:
 
 
 def find_target(architecture: str, interpreter: str | None, in_lambda: bool) -> Target:
-    """Return the target that an interpreter stands for.
+    """Return the target for an architecture and the version of an interpreter.
 
     Args:
         architecture: `x86_64` or `arm64`.
-        interpreter: A Python's path or command; the running one when None.
-        in_lambda: Whether it is for one of Lambda's own runtimes (a zip), and not for an image.
+        interpreter: The path or command of a Python; None for the running one.
+        in_lambda: Whether the function runs on one of Lambda's own runtimes (a zip), not in an image.
 
     Raises:
-        UsageError: It does not run, or functions cannot run on its version.
+        UsageError: The interpreter does not run, or its version is not supported.
     """
     command = interpreter or sys.executable
     python = _ask_version(command)

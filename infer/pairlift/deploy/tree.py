@@ -1,4 +1,4 @@
-"""The tree: everything that stands in a function's folder, the same files whenever it is made."""
+"""The tree: all files in a function's folder, the same each time it is built."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pairlift.model.manifest import MANIFEST, PROOF, RUNTIME
 from pairlift.signals import raised_signals
 from pairlift.storage.staging import storage_errors
 
-TASK = "/var/task"  # where Lambda puts the tree, and what the byte-code says in a traceback
+TASK = "/var/task"  # where Lambda puts the tree, and the path that tracebacks show
 BUNDLE = "bundle"
 NOT_IN_A_FUNCTION = shutil.ignore_patterns("__pycache__", "deploy", "commands", "__main__.py")
 
 
 def open_variant(path: str, variant: str) -> Bundle:
-    """Open a bundle that has a variant; errors as `Bundle.open`.
+    """Open a bundle, and check that it has a variant; errors as `Bundle.open`.
 
     Raises:
-        UsageError: It has no such variant, or this copy of it has not.
+        UsageError: The bundle, or this copy of it, lacks the variant.
     """
     bundle = Bundle.open(path)
     if not bundle.has(variant):
@@ -42,8 +42,8 @@ def made_tree(target: Target, bundle: Bundle | None, variant: str) -> Iterator[P
 
     Args:
         target: What the function runs on.
-        bundle: What goes into it; None when it is fetched at start.
-        variant: The one graph that goes with it.
+        bundle: The bundle to copy; None if the function fetches it at start.
+        variant: The variant whose graph is copied.
 
     Raises:
         BundleError: A file of the bundle is missing or altered.
@@ -64,7 +64,7 @@ def made_tree(target: Target, bundle: Bundle | None, variant: str) -> Iterator[P
 
 
 def _compile(target: Target, root: Path) -> None:
-    """Write byte-code that Python neither dates nor hashes at start; /var/task cannot be written to there."""
+    """Write byte-code that Python loads without checking the source; a function cannot write to /var/task."""
     command = [
         target.interpreter, "-S", "-s", "-m", "compileall", "-q", "--invalidation-mode=unchecked-hash", "-s", str(root),
         "-p", TASK, str(root),
@@ -77,7 +77,7 @@ def _compile(target: Target, root: Path) -> None:
 
 
 def _copy_bundle(bundle: Bundle, variant: str, to: Path) -> None:
-    """Copy what scoring and the golden replay need, each file as the manifest has it."""
+    """Copy the files that scoring and the golden replay need, checked against the manifest."""
     to.mkdir()
     (to / MANIFEST).write_bytes(bundle.data)
     groups = [name for name in (RUNTIME, PROOF, variant) if name in bundle.manifest.groups]
