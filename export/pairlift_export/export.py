@@ -16,7 +16,7 @@ from pairlift.errors import InputError, UsageError, missing_extra
 from pairlift.formats.fields import parse_list
 from pairlift.inputs.labelled import check_labels, describe_left_out, read_labelled
 from pairlift.jobs.child import run_child
-from pairlift.model.manifest import MANIFEST, Source
+from pairlift.model.manifest import MANIFEST, Origin
 from pairlift.storage.staging import check_destination, staged_directory
 from pairlift_export.certificate import Gate
 from pairlift_export.job import DEFAULT_GATE, ExportJob
@@ -99,7 +99,7 @@ def run_export(request: Request) -> str:
                 most_flips=DEFAULT_GATE.most_flips if request.max_flips is None else request.max_flips,
                 most_drop=DEFAULT_GATE.most_drop if request.max_drop is None else request.max_drop,
             ),
-            source=Source(
+            source=Origin(
                 name=request.model.resolve().name,
                 model_sha256=run.model_sha256 if run else sha256_file(file),
                 dtype_policy=policy,

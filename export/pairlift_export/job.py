@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from pairlift.model.manifest import Source
+from pairlift.model.manifest import Origin
 from pairlift_export.certificate import Gate
 from pairlift_training.run import LabelledPair
 
@@ -46,4 +46,4 @@ class ExportJob:
     int8: bool | None = None
     gate: Gate = DEFAULT_GATE
     temperature: float = 1.0
-    source: Source
+    source: Origin

@@ -145,7 +145,7 @@ def context() -> Context:
 def jobs(context: Context, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Jobs that take the context's time, of objects that are nobody's outputs."""
     made = Jobs(context)
-    monkeypatch.setattr("pairlift.aws.work.explain_marked", lambda found: None)
+    monkeypatch.setattr("pairlift.aws.invocation.explain_marked", lambda found: None)
     monkeypatch.setattr(pairlift.jobs.job, "score_file", made.score_file)
     return made
 
@@ -689,7 +689,7 @@ def test_any_event_at_all_is_answered_or_refused_by_name(event: Any, scorer: Sco
     before = copy.deepcopy(event)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairlift.jobs.job, "score_file", jobs.score_file)
-        patch.setattr("pairlift.aws.work.explain_marked", lambda found: None)
+        patch.setattr("pairlift.aws.invocation.explain_marked", lambda found: None)
         try:
             answer = Function(scorer, SETTINGS)(event, jobs.context)
         except PairliftError as error:

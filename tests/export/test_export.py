@@ -273,7 +273,7 @@ serve_parent(ExportJob, work)
 def test_a_graph_that_disagrees_is_no_bundle(tmp_path: Path) -> None:
     from pairlift.errors import AgreementError
     from pairlift.jobs.child import run_child
-    from pairlift.model.manifest import Source
+    from pairlift.model.manifest import Origin
     from pairlift_export.export import ENVIRONMENT
     from pairlift_export.job import ExportJob
 
@@ -282,7 +282,7 @@ def test_a_graph_that_disagrees_is_no_bundle(tmp_path: Path) -> None:
     (tmp_path / "wrong_graph.py").write_text(WRONG_GRAPH)
     job = ExportJob(
         model=str(tmp_path / "model.keras"), stage=str(tmp_path / "stage"), labels=("a", "b", "c"), fields=("x", "y"), graph="auto",
-        pairs=(), pairs_source="none given", source=Source(name="m", model_sha256="0", dtype_policy=""),
+        pairs=(), pairs_source="none given", source=Origin(name="m", model_sha256="0", dtype_policy=""),
     )  # fmt: skip
     environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     with pytest.raises(AgreementError, match=r"parity failed: fp32 is .*expected at most 1e-05"):

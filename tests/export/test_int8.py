@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from pairlift import Bundle, Scorer
 from pairlift.errors import AgreementError
 from pairlift.model.golden import replay
-from pairlift.model.manifest import Source
+from pairlift.model.manifest import Origin
 from pairlift_export import artefacts, int8
 from pairlift_export.certificate import ArtefactParity, Gate
 from pairlift_export.graphs.quantise import calibrate, quantise, token_table
@@ -51,7 +51,7 @@ def export(model: Path, stage: Path, **options: Any) -> list[str]:
     options = {"pairs": PAIRS[:64], "calibration": PAIRS[64:], "gate": LOOSE, **options}
     job = ExportJob(
         model=str(model), stage=str(stage), labels=("yes", "maybe", "no"), fields=("x", "y"), graph="auto",
-        pairs_source="test", source=Source(name="m", model_sha256="0", dtype_policy=""), **options,
+        pairs_source="test", source=Origin(name="m", model_sha256="0", dtype_policy=""), **options,
     )  # fmt: skip
     return artefacts.write_artefacts(job)
 

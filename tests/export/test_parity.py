@@ -16,7 +16,7 @@ import pytest
 from models import bert_vocabulary, make_classifier
 from onnx import TensorProto, helper, numpy_helper
 from pairlift.errors import AgreementError
-from pairlift.model.manifest import Source
+from pairlift.model.manifest import Origin
 from pairlift_export import artefacts
 from pairlift_export.certificate import Parity
 from pairlift_export.graphs import PAIRLIFT, TF2ONNX, Graph, bert, build_graph, save_graph
@@ -59,7 +59,7 @@ def job_of(model: Path, stage: Path, **options: Any) -> ExportJob:
     """Return an export job with 64 pairs."""
     return ExportJob(
         model=str(model), stage=str(stage), labels=("yes", "maybe", "no"), fields=("x", "y"), graph="auto", pairs=PAIRS,
-        pairs_source="test", source=Source(name="m", model_sha256="0", dtype_policy=""), **options,
+        pairs_source="test", source=Origin(name="m", model_sha256="0", dtype_policy=""), **options,
     )  # fmt: skip
 
 

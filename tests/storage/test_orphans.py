@@ -325,10 +325,10 @@ def test_a_replacement_that_fails_half_way_keeps_the_former(tmp_path: Path, monk
 
 @pytest.mark.parametrize("name", [".checkpoint.npz.partial", ".job.json.partial", "checkpoint.tmp"])
 def test_a_trainings_job_goes_on_beside_a_file_that_was_not_finished(tmp_path: Path, name: str) -> None:
-    from pairlift_training.jobs import Identity, open_job
+    from pairlift_training.job_folder import TrainingIdentity, open_job
     from pairlift_training.recipe import load_recipe
 
-    identity = Identity(
+    identity = TrainingIdentity(
         recipe=load_recipe("sample", {}), labels=("a", "b"), fields=("x", "y"), data={}, tokenizer="0", backend="jax", versions={}
     )  # fmt: skip
     with open_job(tmp_path / "run.job", identity, restart=False) as folder:

@@ -19,7 +19,7 @@ import pytest
 from conftest import Run
 from pairlift_training.checkpoint import read_checkpoint
 from pairlift_training.history import Point
-from pairlift_training.jobs import job_path
+from pairlift_training.job_folder import job_path
 
 pytestmark = pytest.mark.keras
 

@@ -13,7 +13,7 @@ from pairlift.inputs.labelled import check_labels, describe_left_out
 from pairlift_training.cache import Cache
 from pairlift_training.labels import order_labels
 from pairlift_training.run import DataUse, LabelledPair
-from pairlift_training.sources import Source, read_source
+from pairlift_training.sources import DataSource, read_source
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ def _join(parts: list[Rows]) -> Rows:
     )
 
 
-def _keep_labelled(name: str, source: Source) -> Rows:
+def _keep_labelled(name: str, source: DataSource) -> Rows:
     found = source.rows
     kept = [(pair, label) for pair, label in zip(found.pairs, found.labels, strict=True) if label is not None]
     filtered = dict(sorted((Counter(found.left_out) + Counter(no_label=len(found.pairs) - len(kept))).items()))

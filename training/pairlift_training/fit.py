@@ -24,7 +24,7 @@ from pairlift_training.data import Rows, hold_out
 from pairlift_training.devices import choose_precision, clone_under, copy_weights, spread
 from pairlift_training.feed import Feed
 from pairlift_training.history import write_history
-from pairlift_training.jobs import Identity, job_path, open_job, remove_job
+from pairlift_training.job_folder import TrainingIdentity, job_path, open_job, remove_job
 from pairlift_training.labels import label_places
 from pairlift_training.loop import Loop, Score
 from pairlift_training.network import make_network
@@ -131,8 +131,8 @@ def train(job: Job, path: Path) -> Run:
     return run
 
 
-def _identify(job: Job, tokenizer: object) -> Identity:
-    return Identity(
+def _identify(job: Job, tokenizer: object) -> TrainingIdentity:
+    return TrainingIdentity(
         recipe=job.recipe,
         labels=job.labels,
         fields=job.fields,

@@ -17,7 +17,7 @@ SPEC = re.compile(r"(?P<kind>tfds|sample):(?P<name>[\w/:.]+)(?:\[(?P<split>.+)\]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class DataSource:
     """A data set that was read.
 
     Attributes:
@@ -33,20 +33,20 @@ class Source:
 
 def read_source(
     name: str, fields: tuple[str, ...], columns: str | None, label: str | None, cache: Cache | None
-) -> Source:
+) -> DataSource:
     """Read a file, `tfds:NAME[SPLIT]` or `sample:nli[SPLIT]`; arguments and errors as `read_data`."""
     spec = SPEC.match(name)
     if spec is None:
         if name.startswith(("tfds:", "sample:")):
             raise UsageError(f"{name}: expected tfds:NAME, tfds:NAME[SPLIT] or sample:nli[SPLIT]")
-        return Source(name=Path(name).name, names=None, rows=read_labelled(name, fields, columns, label))
+        return DataSource(name=Path(name).name, names=None, rows=read_labelled(name, fields, columns, label))
     split = spec["split"] or "train"
     if spec["kind"] == "sample":
-        return Source(
+        return DataSource(
             name=name, names=sample.LABELS, rows=collect(_read_sample(spec["name"], split, fields), sample.LABELS)
         )
     found = read_tfds(spec["name"], split, fields, cache)
-    return Source(name=name, names=found.names, rows=collect(found.rows, found.names))
+    return DataSource(name=name, names=found.names, rows=collect(found.rows, found.names))
 
 
 def _read_sample(name: str, split: str, fields: tuple[str, ...]) -> Iterator[Record]:

@@ -58,14 +58,14 @@ class Message:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class MessageBatch:
     """Messages of a queue."""
 
     kind: ClassVar[str] = "sqs"
     messages: tuple[Message, ...]
 
 
-Request = PairsRequest | ObjectJob | HttpRequest | ObjectEvent | Batch
+Request = PairsRequest | ObjectJob | HttpRequest | ObjectEvent | MessageBatch
 
 
 def read_event(event: object) -> Request:
@@ -81,7 +81,7 @@ def read_event(event: object) -> Request:
             expect(record, dict, f"event.Records[{i}]") for i, record in enumerate(_read_records(event, "event"))
         ]
         if all(record.get("eventSource") == "aws:sqs" for record in records):
-            return Batch(messages=tuple(_read_message(record, i) for i, record in enumerate(records)))
+            return MessageBatch(messages=tuple(_read_message(record, i) for i, record in enumerate(records)))
         return read_notification(event, "event")
     if "requestContext" in event:
         return read_http(event)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pairlift.aws.answer import MOST_BYTES, check_answer, explain_size, measure_answer
 from pairlift.aws.deadline import open_deadline
-from pairlift.aws.events import Batch, ObjectEvent, Request, read_event
+from pairlift.aws.events import MessageBatch, ObjectEvent, Request, read_event
 from pairlift.aws.http import HttpRequest, Refusal, read_body, respond
 from pairlift.aws.jobs import ObjectJob
 from pairlift.aws.log import LogEntry, flatten
@@ -92,10 +92,10 @@ class Function:
         with entry.stage("answer"):
             return check_answer(answer)
 
-    def _work(self, request: ObjectJob | ObjectEvent | Batch, context: Any, entry: LogEntry) -> dict[str, Any]:
-        from pairlift.aws.work import Work
+    def _work(self, request: ObjectJob | ObjectEvent | MessageBatch, context: Any, entry: LogEntry) -> dict[str, Any]:
+        from pairlift.aws.invocation import Invocation
 
-        work = Work(self._scorer, self._settings, open_deadline(context), entry)
+        work = Invocation(self._scorer, self._settings, open_deadline(context), entry)
         if isinstance(request, ObjectJob):
             return work.do_job(request)
         return work.do_event(request) if isinstance(request, ObjectEvent) else work.do_batch(request)

@@ -91,7 +91,9 @@ def trim(
     return kept_first, np.minimum(second, budget - kept_first)
 
 
-def measure(packing: Packing, tokens: Tokens, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+def find_widths(
+    packing: Packing, tokens: Tokens, first: NDArray[np.int64], second: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Return the columns that each row is padded to: its length, rounded up to one of few widths.
 
     Args:

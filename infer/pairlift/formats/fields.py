@@ -12,7 +12,7 @@ SNLI_COLUMNS = {"premise": "sentence1", "hypothesis": "sentence2", "label": "gol
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class LabelledColumns:
     """The columns in which a file keeps its pairs.
 
     Attributes:
@@ -63,7 +63,7 @@ def map_fields(option: str | None, fields: tuple[str, ...]) -> dict[str, str]:
 
 def find_columns(
     found: Sequence[str], fields: tuple[str, ...], source: str, option: str | None = None, label: str | None = None
-) -> Columns:
+) -> LabelledColumns:
     """Return the columns in which a labelled file keeps its pairs. SNLI's own files are recognised.
 
     Args:
@@ -79,7 +79,7 @@ def find_columns(
     snli = option is None and set(SNLI_COLUMNS.values()) <= set(found) and set(fields) <= set(SNLI_COLUMNS)
     texts = {f: SNLI_COLUMNS[f] for f in fields} if snli else map_fields(option, fields)
     check_columns(found, texts, source)
-    return Columns(texts=texts, label=label or (SNLI_COLUMNS["label"] if snli else "label"))
+    return LabelledColumns(texts=texts, label=label or (SNLI_COLUMNS["label"] if snli else "label"))
 
 
 def check_columns(columns: Sequence[str], wanted: Mapping[str, str], source: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from pairlift import formats
 from pairlift.encoding.encoder import Pair, check_text
 from pairlift.errors import InputError, RowError, UsageError
-from pairlift.formats.fields import Columns, find_columns
+from pairlift.formats.fields import LabelledColumns, find_columns
 
 NO_LABEL = ("", "-", "-1", "none", "null")
 
@@ -107,7 +107,7 @@ def describe_left_out(left_out: Mapping[str, int]) -> str:
 def _read_records(
     path: str, fields: tuple[str, ...], columns: str | None, label: str | None, optional: bool
 ) -> Iterator[Record]:
-    wanted: Columns | None = None
+    wanted: LabelledColumns | None = None
     for row in formats.read_rows(path):
         if row.error is not None:
             yield row.error

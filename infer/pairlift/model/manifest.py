@@ -49,7 +49,7 @@ class Variant:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Origin:
     """Where the model came from.
 
     Attributes:
@@ -96,5 +96,5 @@ class Manifest:
     output: str
     variants: Mapping[str, Variant]
     versions: Mapping[str, str]
-    source: Source
+    source: Origin
     groups: Mapping[str, tuple[FileDigest, ...]]

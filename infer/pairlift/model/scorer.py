@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pairlift.choices import FP32
 from pairlift.encoding.counts import count_texts
 from pairlift.encoding.encoder import WINDOW_ROWS, Pair, PairEncoder, check_text
-from pairlift.encoding.packing import Batch, measure, pack
+from pairlift.encoding.packing import Batch, find_widths, pack
 from pairlift.encoding.pairs import check_pair
 from pairlift.errors import BundleError, ChangedError, RowError, UsageError
 from pairlift.model.bundle import Bundle
@@ -191,7 +191,7 @@ class Scorer:
         def run(rows: NDArray[np.int64], width: int) -> None:
             logits[rows] = self.run(pack(packing, tokens, first[rows], second[rows], width))
 
-        widths = measure(packing, tokens, first, second)
+        widths = find_widths(packing, tokens, first, second)
         futures = [self._threads.submit(run, rows, int(widths[rows[0]])) for rows in cut_batches(widths)]
         counts = count_texts(packing, tokens, first, second, row_of, widths, self._encoder.unknown)
         return Pending(logits, row_of, self._threads, futures, counts)

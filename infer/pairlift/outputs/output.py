@@ -37,7 +37,7 @@ from pairlift.outputs.strangers import refuse_beside
 from pairlift.storage.directory import DirectoryStore
 from pairlift.storage.store import Store
 
-Found = TypeVar("Found")
+Seen = TypeVar("Seen")
 ADVICE = "remove it, choose another name, or add --force to replace it"
 
 
@@ -70,7 +70,7 @@ class Output:
         """
         return self._steadily(lambda: self._find_finished(identity, force))
 
-    def _steadily(self, look: Callable[[], Found]) -> Found:
+    def _steadily(self, look: Callable[[], Seen]) -> Seen:
         """Return the result of `look`. If it fails, repeat it as long as other processes keep changing the files.
 
         `look` reads one file after the other. So it may see one file before, and the next one after a change by another

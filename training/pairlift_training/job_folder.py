@@ -24,7 +24,7 @@ UNFINISHED = (".*.partial", "*.tmp")  # left by an interrupted write; the second
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class TrainingIdentity:
     """Everything that determines the final weights.
 
     Attributes:
@@ -46,7 +46,7 @@ class Identity:
     backend: str
     versions: Mapping[str, str]
 
-    def difference(self, other: Identity) -> str:
+    def difference(self, other: TrainingIdentity) -> str:
         """Return how another identity differs, in words; empty if it does not."""
         before, after = dataclasses.asdict(self), dataclasses.asdict(other)
         of_recipe = _differ(before.pop("recipe"), after.pop("recipe"))
@@ -59,7 +59,7 @@ def job_path(run: Path) -> Path:
 
 
 @contextlib.contextmanager
-def open_job(path: Path, identity: Identity, restart: bool) -> Iterator[Path]:
+def open_job(path: Path, identity: TrainingIdentity, restart: bool) -> Iterator[Path]:
     """Hold the lock of a job's directory: a new one, or one that a job of the same identity left.
 
     If the directory contains no progress when the block ends, it is removed.
@@ -85,7 +85,7 @@ def remove_job(path: Path) -> None:
     remove_directory(path, OWN_NAMES, JOB)
 
 
-def _check(path: Path, identity: Identity) -> None:
+def _check(path: Path, identity: TrainingIdentity) -> None:
     for pattern in UNFINISHED:
         for file in path.glob(pattern):
             file.unlink()
@@ -93,7 +93,7 @@ def _check(path: Path, identity: Identity) -> None:
         replace_file(path / JOB, lambda file: file.write(record.dump(identity)))
         return
     try:
-        began = record.load(Identity, (path / JOB).read_bytes(), str(path / JOB))
+        began = record.load(TrainingIdentity, (path / JOB).read_bytes(), str(path / JOB))
     except RecordError as error:
         raise ChangedError(f"{error}; start over with --restart") from None
     changed = began.difference(identity)

@@ -1,4 +1,4 @@
-"""Work: does jobs one after another while there is time, and sends unfinished ones to the queue."""
+"""Invocation: does jobs one after another while there is time, and sends unfinished ones to the queue."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from pairlift.aws.deadline import Deadline
-from pairlift.aws.events import Batch, Message, ObjectEvent, StoredObject, read_message
+from pairlift.aws.events import Message, MessageBatch, ObjectEvent, StoredObject, read_message
 from pairlift.aws.jobs import ObjectJob, describe_job, run_job
 from pairlift.aws.log import LogEntry
 from pairlift.aws.objects import explain_ignored, explain_marked, make_job
@@ -27,7 +27,7 @@ class Sender:
     name: str
 
 
-class Work:
+class Invocation:
     """The jobs of one invocation."""
 
     def __init__(self, scorer: Scorer, settings: Settings, deadline: Deadline, entry: LogEntry) -> None:
@@ -58,7 +58,7 @@ class Work:
         sender = Sender(queue=queue, name=self._entry.request_id) if queue else None
         return {"jobs": self._do_event(event, sender)}
 
-    def do_batch(self, batch: Batch) -> dict[str, Any]:
+    def do_batch(self, batch: MessageBatch) -> dict[str, Any]:
         """Do the jobs of messages, and return the messages that failed; Lambda deletes the others from the queue."""
         failed = []
         for message in batch.messages:
