@@ -18,6 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 API = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+PAGES = [path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))]
 
 
 def run_example(code: str, folder: Path) -> str:
@@ -83,9 +84,7 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.lstrip("# ").lower()).replace(" ", "-")
 
 
-@pytest.mark.parametrize(
-    "page", [path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))], ids=str
-)
+@pytest.mark.parametrize("page", PAGES, ids=str)
 def test_every_link_leads_to_a_page_and_a_heading_that_are_there(page: Path) -> None:
     for link in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text(encoding="utf-8")):
         name, _, heading = link.partition("#")
@@ -96,3 +95,14 @@ def test_every_link_leads_to_a_page_and_a_heading_that_are_there(page: Path) -> 
         if heading:
             lines = target.read_text(encoding="utf-8").splitlines()
             assert heading in [slug(line) for line in lines if line.startswith("#")], link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_prose_is_wrapped_at_a_hundred_columns(page: Path) -> None:
+    text = re.sub(
+        r"```.*?```|<!-- \[\[\[cog.*?\[\[\[end\]\]\] -->",
+        "",
+        (ROOT / page).read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+    assert [line for line in text.splitlines() if len(line) > 100 and not line.startswith("|")] == []
