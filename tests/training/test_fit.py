@@ -221,7 +221,7 @@ def test_it_stops_early_and_keeps_the_best_epoch(pairlift: Run, data: Path) -> N
     assert (found["epochs"], found["kept_epoch"]) == (len(ends), best.epoch)
     assert len(ends) == best.epoch + 2 < 30
     assert found["metrics"]["validation"]["accuracy"] == best.validation_accuracy
-    assert f"kept epoch {best.epoch} of {len(ends)}" in done.stdout
+    assert f"kept epoch {best.epoch:g} of {len(ends)}" in done.stdout
     measured = json.loads(pairlift("evaluate", run, noise, "--json").stdout)
     assert measured["accuracy"] == best.validation_accuracy
 
