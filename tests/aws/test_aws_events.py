@@ -19,7 +19,7 @@ from lambda_events import (
     sqs_event,
     sqs_record,
 )
-from pairlift.aws.events import Batch, ObjectEvent, StoredObject, read_event, read_message
+from pairlift.aws.events import MessageBatch, ObjectEvent, StoredObject, read_event, read_message
 from pairlift.aws.http import HttpRequest
 from pairlift.aws.jobs import ObjectJob, read_job
 from pairlift.aws.objects import explain_ignored, make_job
@@ -151,7 +151,7 @@ def test_a_job_written_as_json_is_read_as_the_same_job() -> None:
     for job in (JOB, GOOD["job"](), {**JOB, "max_rejects": 7}):
         read = read_job(job, "event")
         message = read_event(sqs_event(sqs_record(read.dump())))
-        assert isinstance(message, Batch)
+        assert isinstance(message, MessageBatch)
         assert read_message(message.messages[0]) == read
 
 
@@ -191,7 +191,7 @@ def test_a_batch_of_two_sources_is_refused_whole() -> None:
 @pytest.mark.parametrize("body", ["", "{", "null", "[]", '"x"', "{}", '{"pairs": []}', '{"Records": []}', '{"input": NaN}', '{"Event": "other"}', "\ud800", "[" * 5000, '{"x": "\\ud800"}', '{"x": "\\ud800", "y": NaN}'])  # fmt: skip
 def test_a_body_that_is_neither_a_job_nor_an_event_of_s3_is_refused(body: str) -> None:
     batch = read_event(sqs_event(sqs_record(body)))
-    assert isinstance(batch, Batch)
+    assert isinstance(batch, MessageBatch)
     with pytest.raises(UsageError, match=r"^body") as found:
         read_message(batch.messages[0])
     one_line(found.value)
@@ -199,12 +199,12 @@ def test_a_body_that_is_neither_a_job_nor_an_event_of_s3_is_refused(body: str) -
 
 def test_a_batch_is_read_whatever_its_bodies_are() -> None:
     batch = read_event(sqs_event(sqs_record("{", "bad"), sqs_record(JOB, "good", attributes={"MessageGroupId": "g"})))
-    assert isinstance(batch, Batch)
+    assert isinstance(batch, MessageBatch)
     assert [(m.id, m.group) for m in batch.messages] == [("bad", None), ("good", "g")]
     without = sqs_record(JOB)
     del without["body"]
     message = read_event(sqs_event(without))
-    assert isinstance(message, Batch)
+    assert isinstance(message, MessageBatch)
     with pytest.raises(UsageError, match=r"^body: found null, expected a string$"):
         read_message(message.messages[0])
 

@@ -271,8 +271,8 @@ def test_chunks_that_are_asked_for_one_by_one_are_put_together_by_the_job(
         (spoil(plan[0], rows=10**30), "expected a line of: pairlift plan INPUT"),
         ({**plan[0], "spans": [first, first]}, "has 2 spans, expected a line of: pairlift plan s3://"),
         ({**plan[0], "spans": []}, "has 0 spans, expected a line of: pairlift plan s3://"),
-        ({**plan[0], "lot": 1}, "the chunk is of a job of several inputs"),
-        ({**plan[0], "row": 16}, "the chunk is of a job of several inputs"),
+        ({**plan[0], "lot": 1}, "the chunk belongs to a job of several inputs"),
+        ({**plan[0], "row": 16}, "the chunk belongs to a job of several inputs"),
         ({"format": 2, **first}, "expected a line of: pairlift plan INPUT"),  # as versions before this one wrote it
     ):
         answer = container.invoke({**whole, "chunk": spoilt})

@@ -200,7 +200,7 @@ def test_a_changed_set_of_inputs_is_noticed(scorer: Scorer, tmp_path: Path) -> N
     with pytest.raises(ChangedError, match=r"the unfinished job differs from this one: inputs \(was 4, is 3\)"):
         score_small(scorer, names[:-1], output)
     write_input(Path(names[2]), make_rows(0, 2))
-    with pytest.raises(ChangedError, match=r"another one: input b/3\.jsonl \(was \d+ bytes of .*, is \d+"):
+    with pytest.raises(ChangedError, match=r"differs from this one: input b/3\.jsonl \(was \d+ bytes of .*, is \d+"):
         score_small(scorer, names, output)
 
 
@@ -503,7 +503,7 @@ def test_objects_below_a_prefix_are_one_job(scorer: Scorer, bucket: Bucket, tmp_
     assert bucket.get("out.jsonl.rejects.jsonl") == (tmp_path / "out.jsonl.rejects.jsonl").read_bytes()
     with pytest.raises(InputError, match=r"other/: found nothing"):
         find_inputs(bucket.url("other/"))
-    with pytest.raises(UsageError, match=r"s3://b\*/in/: expected s3://bucket/key, with \* and \? in the key"):
+    with pytest.raises(UsageError, match=r"s3://b\*/in/: expected s3://bucket/key, with \* and \? only in the key"):
         find_inputs("s3://b*/in/")
     whole = find_inputs(f"s3://{bucket.name}/")
     assert set(found) < set(whole)

@@ -36,19 +36,7 @@ def format_card(run: Run) -> str:
         f"![learning rate]({RATE})",
         f"![confusion matrix]({CONFUSION})",
         "## Data",
-        _tabulate(
-            ("part", "source", "pairs", "left out", "sha256"),
-            [
-                (
-                    part,
-                    f"`{use.source}`",
-                    f"{use.rows:,}",
-                    ", ".join(f"{count} {reason}" for reason, count in use.filtered.items()) or "none",
-                    f"`{use.sha256[:16]}…`",
-                )
-                for part, use in run.data.items()
-            ],
-        ),
+        _describe_data(run),
         "## Training",
         f"{run.epochs} of {recipe.epochs} epochs in {run.seconds:.0f} s, epoch {run.kept_epoch} kept; Keras on "
         f"{run.backend}, {run.precision}, {run.devices} device{'s' * (run.devices > 1)}, saved as float32.",
@@ -64,6 +52,22 @@ def format_card(run: Run) -> str:
         "alone, so a high accuracy does not show that both texts were understood.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _describe_data(run: Run) -> str:
+    return _tabulate(
+        ("part", "source", "pairs", "left out", "sha256"),
+        [
+            (
+                part,
+                f"`{use.source}`",
+                f"{use.rows:,}",
+                ", ".join(f"{count} {reason}" for reason, count in use.filtered.items()) or "none",
+                f"`{use.sha256[:16]}…`",
+            )
+            for part, use in run.data.items()
+        ],
+    )
 
 
 def _expect(run: Run) -> list[str]:
