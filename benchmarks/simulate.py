@@ -115,7 +115,7 @@ def main() -> None:
     defaults = {
         "pairs": 1e9, "chunk-rows": 4096, "bytes-per-pair": 110, "rate": 5600, "cores": 8, "inputs": 1000, "plan-rate": 1000e3, "call-seconds": 0.00125,
         "receipt-seconds": 0.00015,
-        "descriptor-bytes": 700, "start-seconds": 15, "request-seconds": 0.03, "bandwidth": 50e6, "puts-per-second": 3500,
+        "descriptor-bytes": 700, "start-seconds": 6, "request-seconds": 0.03, "bandwidth": 50e6, "puts-per-second": 3500,
         "gets-per-second": 5500, "spread": 0.1, "death-hours": 500, "machine-dollars": 0.357, "put-dollars": 5e-6,
         "get-dollars": 4e-7,
     }  # fmt: skip
