@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent.parent
 EXTRAS = ("parquet", "zstd")
-TOOLS = ("pytest>=9", "pytest-timeout>=2.4", "hypothesis>=6.100")
+TOOLS = ("pytest>=9", "pytest-timeout>=2.4", "hypothesis>=6.100", "pandas>=2.2")
 TESTS = (
     "tests/encoding/test_counts.py", "tests/encoding/test_packing.py", "tests/formats", "tests/inputs/test_plan.py",
     "tests/jobs/test_resume.py", "tests/jobs/test_signals.py", "tests/model/test_bundle.py", "tests/model/test_metrics.py",
