@@ -40,7 +40,7 @@ def score(pairlift: Run, bundle: Path, source: Path, output: Path, *options: str
         ('{"premise": "a\\u0000b", "hypothesis": "b"}', "nul: premise: NUL at character 1, where a tokenizer would stop"),
         ('{"premise": "a", "hypothesis": NaN}', "bad_json: "),
         ('{"premise": "a", "hypothesis": "\\ud800"}', "bad_json: "),
-        ('{"premise": "a", "hypothesis": "b", "x": ' + "[" * 5000 + "]" * 5000 + "}", "bad_json: depth limit exceeded"),
+        ('{"premise": "a", "hypothesis": "b", "x": ' + "[" * 5000 + "]" * 5000 + "}", ("bad_json: depth limit exceeded", "bad_json: array and object recursion depth exceeded")),
         ('{"premise": "a", "hypothesis": "b", "x": ' + "[" * 1010 + "]" * 1010 + "}", "bad_json: nested too deep"),
         ('{"premise": "a", "hypothesis": 1}', "not_text: hypothesis: found int, expected a string"),
         ('{"premise": "a", "hypothesis": null}', "not_text: hypothesis: found null, expected a string"),
@@ -52,7 +52,7 @@ def score(pairlift: Run, bundle: Path, source: Path, output: Path, *options: str
     ],
 )  # fmt: skip
 def test_a_bad_line_of_json_has_its_reason_and_the_others_are_scored(
-    pairlift: Run, bundle: Path, tmp_path: Path, line: str, outcome: str
+    pairlift: Run, bundle: Path, tmp_path: Path, line: str, outcome: str | tuple[str, ...]
 ) -> None:
     (tmp_path / "in.jsonl").write_text(GOOD + line + "\n" + GOOD)
     code, rejects = score(pairlift, bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
