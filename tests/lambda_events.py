@@ -1,13 +1,15 @@
-"""Events as AWS sends them to a Lambda function, each made anew, so that a test may spoil it."""
+"""What a Lambda function gets: events as AWS sends them, each made anew so that a test may spoil it, and inputs."""
 
 from __future__ import annotations
 
 import base64
 import copy
+import gzip
 import json
 from collections.abc import Callable
 from typing import Any
 
+ROWS = 100  # seven chunks of 16
 QUEUE_ARN = "arn:aws:sqs:eu-west-1:123456789012:pairs"
 JOB = {"input": "s3://in/day/pairs.csv.gz", "output": "s3://out/day/scores.csv.gz"}
 PAIRS = {"pairs": [{"hypothesis": "a dog sleeps", "premise": "a dog is not awake"}, ["a cat", "a red cat"]]}
@@ -131,3 +133,17 @@ GOOD: dict[str, Callable[[], dict[str, Any]]] = {
     "sqs-test": lambda: sqs_event(sqs_record(s3_test_event())),
     "sqs-eventbridge": lambda: sqs_event(sqs_record(eventbridge_event())),
 }
+
+
+def make_rows(suffix: str, rows: int = ROWS) -> bytes:
+    """Return an input; of JSON lines every eleventh is broken, of the others every eleventh has a field too many."""
+    texts = [(f"the dog {i} runs {'x ' * (i % 7)}", "a cat é" * (i % 3)) for i in range(rows)]
+    if suffix.startswith(".jsonl"):
+        lines = [json.dumps({"id": i, "premise": a, "hypothesis": b}) for i, (a, b) in enumerate(texts)]
+        lines = ["{broken" if i % 11 == 5 else line for i, line in enumerate(lines)]
+    else:
+        mark = "\t" if suffix.startswith(".tsv") else ","
+        lines = [mark.join(("premise", "hypothesis", "id"))]
+        lines += [mark.join((a, b, str(i), *(["more"] if i % 11 == 5 else []))) for i, (a, b) in enumerate(texts)]
+    data = ("\n".join(lines) + "\n").encode()
+    return gzip.compress(data, mtime=0) if suffix.endswith(".gz") else data

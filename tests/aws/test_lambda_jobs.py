@@ -6,7 +6,6 @@ The function is the built zip, unpacked, under a Python that Lambda has; where t
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import json
 import socket
 import threading
@@ -21,8 +20,10 @@ from bucket import Bucket, Proxy, moto_port, serve_proxy
 from conftest import SMALL_BUNDLE, SMALL_CHUNKS, score_small
 from lambda_events import (
     PAIRS,
+    ROWS,
     eventbridge_event,
     http_event,
+    make_rows,
     s3_event,
     s3_record,
     s3_test_event,
@@ -40,7 +41,6 @@ from pairlift.storage.open import open_input
 from pairlift.storage.stamp import read_stamp
 
 __all__ = ["moto_port"]
-ROWS = 100  # seven chunks of 16
 KINDS = ("500", "503", "reset", "lost", "cut")
 KEY = "day 1/é+%41/p&q=r {0}.csv"  # what URL encoding, and S3's own of it, may get wrong
 
@@ -128,20 +128,6 @@ def expect(scorer: Scorer, tmp_path: Path) -> Any:
         return Expected(output=made.read_bytes(), rejects=rejects.read_bytes() if rejects.exists() else b"")
 
     return expect
-
-
-def make_rows(suffix: str, rows: int = ROWS) -> bytes:
-    """Return an input; of JSON lines every eleventh is broken, of the others every eleventh has a field too many."""
-    texts = [(f"the dog {i} runs {'x ' * (i % 7)}", "a cat é" * (i % 3)) for i in range(rows)]
-    if suffix.startswith(".jsonl"):
-        lines = [json.dumps({"id": i, "premise": a, "hypothesis": b}) for i, (a, b) in enumerate(texts)]
-        lines = ["{broken" if i % 11 == 5 else line for i, line in enumerate(lines)]
-    else:
-        mark = "\t" if suffix.startswith(".tsv") else ","
-        lines = [mark.join(("premise", "hypothesis", "id"))]
-        lines += [mark.join((a, b, str(i), *(["more"] if i % 11 == 5 else []))) for i, (a, b) in enumerate(texts)]
-    data = ("\n".join(lines) + "\n").encode()
-    return gzip.compress(data, mtime=0) if suffix.endswith(".gz") else data
 
 
 def check_result(bucket: Bucket, source: str, output: str, expected: Expected) -> None:

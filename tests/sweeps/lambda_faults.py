@@ -27,7 +27,7 @@ from urllib.parse import quote_plus, unquote
 import pytest
 from bucket import Bucket, Proxy, serve_moto, serve_proxy
 from conftest import score_small
-from lambda_events import eventbridge_event, s3_event, s3_record
+from lambda_events import eventbridge_event, make_rows, s3_event, s3_record
 from lambda_function import PYTHON, ROOT, Code, build_code, take_sources
 from lambda_queue import MessageQueue
 from lambda_runtime import Answer, LambdaRuntime
@@ -97,22 +97,6 @@ class Storm:
         kind = "lost" if kind == "cut" and verb == "HEAD" else kind
         self._counted[kind] += 1
         return kind
-
-
-def make_input(suffix: str, rows: int) -> bytes:
-    """Return an input with a broken row now and then."""
-    import gzip
-
-    texts = [(f"the dog {i} runs {'x ' * (i % 7)}", "a cat" * (i % 3)) for i in range(rows)]
-    if suffix == ".jsonl":
-        lines = [json.dumps({"id": i, "premise": a, "hypothesis": b}) for i, (a, b) in enumerate(texts)]
-        lines = ["{broken" if i % 11 == 5 else line for i, line in enumerate(lines)]
-    else:
-        mark = "\t" if suffix.startswith(".tsv") else ","
-        lines = [mark.join(("premise", "hypothesis", "id"))]
-        lines += [mark.join((a, b, str(i), *(["more"] if i % 11 == 5 else []))) for i, (a, b) in enumerate(texts)]
-    data = ("\n".join(lines) + "\n").encode()
-    return gzip.compress(data, mtime=0) if suffix.endswith(".gz") else data
 
 
 def score_here(scorer: Scorer, folder: Path, key: str, data: bytes) -> dict[str, bytes]:
@@ -196,7 +180,7 @@ def main(rounds: str = "100", seed: str = "0") -> None:
         for number in range(int(rounds)):
             chance = random.Random(f"{seed}-{number}")
             suffix, rows = chance.choice(SUFFIXES), chance.choice(ROWS)
-            data = make_input(suffix, rows)
+            data = make_rows(suffix, rows)
             bucket, queue = Bucket(f"round-{number}", proxy, port), MessageQueue(port, f"round-{number}")
             key, output = f"a b/in+{number}{suffix}", f"a b/in+{number}.scores{suffix}"
             bucket.put(key, data)

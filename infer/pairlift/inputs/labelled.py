@@ -14,9 +14,8 @@ from pairlift.formats.fields import LabelledColumns, find_columns
 
 NO_LABEL = ("", "-", "-1", "none", "null")
 
-Record = (
-    tuple[Pair, Any] | RowError
-)  # a pair in model order and its label as it was written, or what is wrong with the row
+# A pair in model order and its label as it was written, or what is wrong with the row.
+Record = tuple[Pair, Any] | RowError
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

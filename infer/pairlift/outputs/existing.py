@@ -11,6 +11,12 @@ from pairlift.outputs.strangers import refuse_strangers
 from pairlift.storage.store import Store
 
 
+def version_of(store: Store, name: str) -> str | None:
+    """Return the version of a file, or None if it does not exist."""
+    found = store.stat(name)
+    return found.version if found else None
+
+
 def look_at_replaced(store: Store, names: Names, force: bool) -> Replaced:
     """Return the versions of the files that a job may replace if it begins now.
 
@@ -19,17 +25,12 @@ def look_at_replaced(store: Store, names: Names, force: bool) -> Replaced:
         force: Whether an output of another job may be replaced. The manifest and the rejects of one file may always be
             replaced.
     """
-
-    def version_of(name: str) -> str | None:
-        found = store.stat(name)
-        return found.version if found else None
-
     if names.whole:
-        return Replaced(manifest=version_of(names.manifest) if force else None)
+        return Replaced(manifest=version_of(store, names.manifest) if force else None)
     return Replaced(
-        output=version_of(names.output) if force else None,
-        manifest=version_of(names.manifest),
-        rejects=version_of(names.rejects("")),
+        output=version_of(store, names.output) if force else None,
+        manifest=version_of(store, names.manifest),
+        rejects=version_of(store, names.rejects("")),
     )
 
 

@@ -10,7 +10,14 @@ from typing import TypeVar
 from pairlift import record
 from pairlift.errors import ChangedError, DestinationError
 from pairlift.names import FOLDER, Names, draw_mark
-from pairlift.outputs.existing import check_replaceable, explain_file, find_parts, is_same_job, look_at_replaced
+from pairlift.outputs.existing import (
+    check_replaceable,
+    explain_file,
+    find_parts,
+    is_same_job,
+    look_at_replaced,
+    version_of,
+)
 from pairlift.outputs.identity import Identity
 from pairlift.outputs.jobs import (
     OLDER,
@@ -92,7 +99,7 @@ class Output:
         looked = (
             (names.manifest, names.job) if names.whole else (names.output, names.manifest, names.rejects(""), names.job)
         )
-        return tuple(found.version if found else None for found in map(self.store.stat, looked))
+        return tuple(version_of(self.store, name) for name in looked)
 
     def _find_finished(self, identity: Identity, force: bool) -> JobManifest | None:
         manifest = find_parts(self.store, self.names, self.name) if self.names.whole else self._find_file()
@@ -216,7 +223,7 @@ class Output:
         while True:
             self.settle()
             replaced = look_at_replaced(store, names, force)  # first, so that files written later are not replaced
-            if self.find_finished(identity, force) is not None:
+            if self._find_finished(identity, force) is not None:
                 return None
             if look_at_replaced(store, names, force) != replaced:  # a process was just completing its commit
                 continue

@@ -51,8 +51,7 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        partial.rename(path)
+        rename(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    sync(path.parent)
